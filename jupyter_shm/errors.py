@@ -1,0 +1,188 @@
+"""The one tree of errors, and the reason codes that travel on the wire.  Imports nothing of the package.
+
+People read the text of an error; programs and tests match its class and its ``reason``.
+A reason that is no longer sent stays in ``REASON_CODES``, so that an older store's answer is still recognised.
+"""
+
+from __future__ import annotations
+
+
+class ShmError(Exception):
+    """Root of everything that jupyter_shm raises on purpose.
+
+    Args:
+        text: What happened, with the values, the limit and what to do.
+        reason: One of ``REASON_CODES``; the class's own code when omitted.
+
+    Attributes:
+        reason: The code to match on.  It never changes between releases.
+    """
+
+    default_reason = "error"
+
+    def __init__(self, text: str, *, reason: str | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.reason = reason or self.default_reason
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument; a sentence in quotation marks helps nobody.
+        return self.text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.text, self.reason))
+
+
+def _rebuild(kind: type[ShmError], text: str, reason: str) -> ShmError:
+    return kind(text, reason=reason)
+
+
+class ObjectNotFoundError(ShmError, KeyError):
+    """Nobody has published this name, or this version of the object is gone."""
+
+    default_reason = "not-found"
+
+
+class ObjectExistsError(ShmError):
+    """The name is taken and ``overwrite=False`` was asked for.  The stored object is untouched."""
+
+    default_reason = "exists"
+
+
+class InvalidNameError(ShmError, ValueError):
+    """A name that is empty, longer than 128 bytes of UTF-8, or holds a NUL.  Nothing was stored."""
+
+    default_reason = "invalid-name"
+
+
+class InvalidKeyError(ShmError, TypeError):
+    """A key that is neither a name (str), an ObjectRef, nor a list of them."""
+
+    default_reason = "invalid-key"
+
+
+class InvalidModeError(ShmError, ValueError):
+    """A read mode that does not exist, or that this type of object cannot be read in."""
+
+    default_reason = "invalid-mode"
+
+
+class UnpicklableError(ShmError, TypeError):
+    """The object, or something inside it, cannot be pickled.  The store is as it was."""
+
+    default_reason = "unpicklable"
+
+
+class DeserializeError(ShmError):
+    """The stored bytes are there, but this interpreter cannot rebuild the object from them."""
+
+    default_reason = "deserialize"
+
+
+class PythonMismatchError(DeserializeError):
+    """The object holds code pickled by value under another Python minor version.  Data has no such limit."""
+
+    default_reason = "python-mismatch"
+
+
+class StoreFullError(ShmError, MemoryError):
+    """The object does not fit; the text names what was asked, what is free and the largest holders."""
+
+    default_reason = "full"
+
+
+class GetTimeoutError(ShmError, TimeoutError):
+    """A wait ended without what it waited for.  The store is as it was."""
+
+    default_reason = "timeout"
+
+
+class StoreConnectionError(ShmError, ConnectionError):
+    """The connection to the store is gone.  Views stay valid; the next call connects again."""
+
+    default_reason = "connection"
+
+
+class StoreUnresponsiveError(StoreConnectionError):
+    """The store lives but has not answered for ten seconds.  Gets of published names still work."""
+
+    default_reason = "unresponsive"
+
+
+class StoreStartError(ShmError):
+    """No store could be started.  The text holds the end of its log."""
+
+    default_reason = "start"
+
+
+class StoreInUseError(ShmError):
+    """``shutdown()`` was refused because other processes are connected; the text names them."""
+
+    default_reason = "in-use"
+
+
+class ClosedError(ShmError, ValueError):
+    """This ``Store`` was closed.  Its views stay valid; ``connect()`` gives a new one."""
+
+    default_reason = "closed"
+
+
+class WireVersionError(ShmError):
+    """The running store speaks another wire version; the text names its version, interpreter and pid."""
+
+    default_reason = "wire-version"
+
+
+class ProtocolError(ShmError):
+    """The peer sent something that the protocol does not allow.  That connection ends; nothing else does."""
+
+    default_reason = "protocol"
+
+
+class PeerRefusedError(ShmError, PermissionError):
+    """The peer, or the runtime folder, belongs to another user or is open to others."""
+
+    default_reason = "peer-refused"
+
+
+class UnsupportedPlatformError(ShmError):
+    """This is not Linux, or its kernel lacks something that the store cannot do without."""
+
+    default_reason = "unsupported-platform"
+
+
+class SettingError(ShmError, ValueError):
+    """A setting (environment variable or argument) that cannot be understood."""
+
+    default_reason = "setting"
+
+
+def _tree(root: type[ShmError]) -> list[type[ShmError]]:
+    return [root, *(leaf for branch in root.__subclasses__() for leaf in _tree(branch))]
+
+
+ERRORS: dict[str, type[ShmError]] = {kind.default_reason: kind for kind in _tree(ShmError)}
+"""Reason code to class: how an answer of the store becomes an exception in the client."""
+
+REASON_CODES = frozenset(ERRORS) | {
+    "packet-truncated",  # longer than 64 KiB, or its descriptors were cut off
+    "malformed",  # no message of this wire version can be read from the packet
+    "illegal",  # a message that is not legal in this state of the connection
+    "unexpected-descriptors",  # descriptors travelled with a message that takes none
+    "bad-reservation",  # a commit or abort of an extent that this connection has not reserved
+    "bad-header",  # an object header that does not fit its extent
+    "contained-gone",  # an object lists another one that the store no longer has
+}
+
+
+def error_from(reason: str, text: str) -> ShmError:
+    """Build the exception for an answer of the store.
+
+    Args:
+        reason: The code of the answer.  A code of a newer release is kept on a plain ``ShmError``.
+        text: The store's sentence, shown as it came.
+
+    Returns:
+        An exception, not raised.
+    """
+    return ERRORS.get(reason, ProtocolError if reason in REASON_CODES else ShmError)(text, reason=reason)

@@ -1,0 +1,261 @@
+"""The messages of the control socket, one struct each.  No I/O here.
+
+Every request carries a ``number`` that its connection has not used before, drawn in the order in which the
+requests are sent; the answer carries the same number.  Messages without a number are one-way.
+An ``id`` is an object id: ``generation << 20 | slot`` of the index, never given twice by one store.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+WIRE = 1
+"""Version of this language.  Releases that share it work together; raise it when a message changes its meaning."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
+    """A message of the control socket; array-like, because a field's name need not travel with every packet."""
+
+
+# --- from the client -------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, tag="hello"):
+    """The first message of a connection.  Answered by ``Welcome``."""
+
+    pid: int  # as the client sees itself; the kernel's word (SO_PEERCRED) counts where it has one
+    label: str  # notebook, script or command that people know this process by; at most MAX_LABEL bytes
+    kernel: str  # Jupyter kernel id, "" outside of a kernel
+    python: str  # "3.11.7"
+    package: str  # version of jupyter_shm
+
+
+class Reserve(Message, frozen=True, tag="reserve"):
+    """Ask for an extent of the heap to fill.  Answered by ``Reserved``; ``full`` when there is no room."""
+
+    number: int
+    nbytes: int  # bytes
+
+
+class Commit(Message, frozen=True, tag="commit"):
+    """Make the object in a reserved extent visible.  Answered by ``Committed``, after the index shows it."""
+
+    number: int
+    reservation: int  # id of the reservation, from Reserved
+    name: str  # "" for an anonymous object
+    nbytes: int  # bytes of the extent that the object covers, header included
+    payload: int  # bytes of the object's own data, for people
+    created_ns: int  # nanoseconds since 1970
+    overwrite: bool  # False: refuse with `exists` when the name is taken
+
+
+class Abandon(Message, frozen=True, tag="abandon"):
+    """Give a reservation back unused.  One-way."""
+
+    reservation: int
+
+
+class Cancel(Message, frozen=True, tag="cancel"):
+    """The caller of request ``number`` is gone: undo what nobody can know of (a reservation, a wait, an anonymous
+    object).  One-way; an answer that is under way is ignored by its number."""
+
+    number: int
+
+
+class Delete(Message, frozen=True, tag="delete"):
+    """Take a name away, or an anonymous object.  Answered by ``Done`` after the index shows it."""
+
+    number: int
+    name: str  # "" to delete by id
+    id: int  # 0 to delete by name; both: only if the name still means this object
+
+
+class Drop(Message, frozen=True, tag="drop"):
+    """The publisher let go of its last reference to an anonymous object.  One-way."""
+
+    id: int
+
+
+class Hint(Message, frozen=True, tag="hint"):
+    """A lease on an object that is no longer LIVE was let go: look at it again.  One-way."""
+
+    id: int
+
+
+class Look(Message, frozen=True, tag="look"):
+    """Is this name published?  Answered by ``Found`` or ``not-found``, after all sockets were drained."""
+
+    number: int
+    name: str
+
+
+class Wait(Message, frozen=True, tag="wait"):
+    """Answer with ``Ready`` as soon as ``count`` of these names are published."""
+
+    number: int
+    names: tuple[str, ...]
+    count: int
+
+
+class List(Message, frozen=True, tag="list"):
+    """One page of what the store holds.  Answered by ``Page``."""
+
+    number: int
+    after: int  # `last` of the page before, 0 for the first one
+    anonymous: bool  # anonymous objects, and those that live on only because somebody holds them, too
+
+
+class Info(Message, frozen=True, tag="info"):
+    """What the store knows of one object.  Answered by ``Facts``."""
+
+    number: int
+    name: str  # "" to ask by id
+    id: int  # 0 to ask by name
+
+
+class Stats(Message, frozen=True, tag="stats"):
+    """The store's accounts.  Answered by ``Accounts``."""
+
+    number: int
+
+
+class Stop(Message, frozen=True, tag="stop"):
+    """End the whole store.  Answered by ``Done``, or ``in-use`` unless forced."""
+
+    number: int
+    force: bool
+
+
+# --- from the store --------------------------------------------------------------------------------------------
+
+
+class Welcome(Message, frozen=True, tag="welcome"):
+    """Answer to ``Hello``.  With it travel four descriptors: heap (read-only), heap (writable), index (read-only)
+    and this client's lease table (writable)."""
+
+    client: int  # id of this client
+    row: int  # its row of the index
+    store: int  # id of the store, a random number of 64 bits
+    pid: int  # of the store
+    capacity: int  # bytes
+    package: str  # version of jupyter_shm
+    python: str
+
+
+class Reserved(Message, frozen=True, tag="reserved"):
+    """An extent for the client to fill; the store's again after Commit, Abandon or the end of the connection."""
+
+    number: int
+    id: int
+    offset: int  # bytes from the start of the heap
+
+
+class Committed(Message, frozen=True, tag="committed"):
+    """The object is LIVE and the index shows it."""
+
+    number: int
+    id: int
+    version: int  # counts the puts under this name, from 1
+    replaced_version: int  # 0 when the name was free
+    replaced_label: str  # who had published it
+
+
+class Done(Message, frozen=True, tag="done"):
+    """The request was carried out."""
+
+    number: int
+
+
+class Found(Message, frozen=True, tag="found"):
+    """The name is published as this object."""
+
+    number: int
+    id: int
+
+
+class Ready(Message, frozen=True, tag="ready"):
+    """These of the names waited for are published."""
+
+    number: int
+    names: tuple[str, ...]
+
+
+class ObjectFacts(msgspec.Struct, frozen=True, array_like=True):
+    """What the store knows of one object."""
+
+    id: int
+    name: str  # "" for an anonymous one
+    state: str  # "live", or "held": its name is gone and somebody still reads its bytes
+    version: int
+    payload: int  # bytes of data
+    offset: int  # bytes from the start of the heap
+    nbytes: int  # bytes of the extent
+    created_ns: int  # nanoseconds since 1970
+    client: int  # id of the publishing client
+    label: str  # who that is, for people
+    holders: int  # clients that hold a lease on it, or on an object that contains it
+    reads: int  # gets that had to build the object anew; at most 16,777,215 are told apart per client
+
+
+class Holder(msgspec.Struct, frozen=True, array_like=True):
+    """A client that holds a lease."""
+
+    client: int
+    pid: int
+    label: str
+    kernel: str
+
+
+class Page(Message, frozen=True, tag="page"):
+    """A part of the list; ``last`` is the ``after`` of the next request, 0 when there is no more."""
+
+    number: int
+    objects: tuple[ObjectFacts, ...]
+    last: int
+
+
+class Facts(Message, frozen=True, tag="facts"):
+    """One object and who holds it."""
+
+    number: int
+    object: ObjectFacts
+    holders: tuple[Holder, ...]  # the first MAX_HOLDERS of them
+    contained: tuple[int, ...]  # ids of the objects whose bytes it shares; the first MAX_HOLDERS of them
+
+
+class Accounts(Message, frozen=True, tag="accounts"):
+    """The store's accounts.  All sizes in bytes of memory pages, unless said otherwise."""
+
+    number: int
+    capacity: int
+    used: int  # sealed objects, held ones included
+    held: int  # the part of used whose names are gone, but which somebody still reads
+    reserved: int  # extents that are being filled
+    objects: int  # sealed objects
+    names: int
+    clients: int
+    payload: int  # bytes of data, as published
+    uptime: float  # seconds
+    pid: int
+    package: str
+    python: str
+
+
+class Refused(Message, frozen=True, tag="refused"):
+    """The request was not carried out and nothing was changed."""
+
+    number: int
+    reason: str  # one of errors.REASON_CODES
+    text: str  # for people
+
+
+MAX_LABEL = 256  # bytes of UTF-8; longer labels are cut by the client
+MAX_NAME = 128  # bytes of UTF-8
+MAX_HOLDERS = 64  # holders told per object: an answer has to fit one packet
+PAGE_OBJECTS = 100  # objects told per page: 100 of the longest are under 64 KiB
+MAX_WAIT_NAMES = 400  # names in one Wait: 400 of the longest are under 64 KiB
+
+Request = Union[Hello, Reserve, Commit, Abandon, Cancel, Delete, Drop, Hint, Look, Wait, List, Info, Stats, Stop]
+Answer = Union[Welcome, Reserved, Committed, Done, Found, Ready, Page, Facts, Accounts, Refused]

@@ -1,0 +1,97 @@
+"""Which message is legal when, and with how many descriptors: one connection seen from the store.  No I/O here.
+
+Rule 1: whatever decides the fate of a connection stands in the table ``LEGAL``.
+"""
+
+from __future__ import annotations
+
+from ..errors import ProtocolError
+from . import messages, wire
+
+NEW, OPEN, DISCARDING = "new", "open", "discarding"
+"""Before Hello; after Welcome; after a protocol error: read and thrown away until the peer hangs up."""
+
+_OPEN_REQUESTS = tuple(kind for kind in messages.Request.__args__ if kind is not messages.Hello)
+
+LEGAL: dict[tuple[str, type], str] = {
+    (NEW, messages.Hello): OPEN,
+    **{(OPEN, kind): OPEN for kind in _OPEN_REQUESTS},
+}
+"""(state, message) to the next state.  What is not in the table is ``illegal``."""
+
+DESCRIPTORS: dict[type, int] = {messages.Welcome: 4}
+"""Descriptors that travel with a message; 0 for those that are not named.  No request carries any."""
+
+
+class Session:
+    """One connection's place in the protocol.
+
+    Attributes:
+        state: ``NEW``, ``OPEN`` or ``DISCARDING``.
+        wire: Wire version of the client, known once its first packet came.
+    """
+
+    __slots__ = ("number", "state", "wire")
+
+    def __init__(self) -> None:
+        self.state = NEW
+        self.wire = 0
+        self.number = 0
+
+    def receive(self, packet: bytes, descriptors: int, truncated: bool = False) -> messages.Request | None:
+        """Take what one ``recvmsg`` returned.
+
+        Args:
+            packet: The bytes, not empty.
+            descriptors: How many descriptors came with it.  The caller owns and closes them.
+            truncated: The kernel cut the packet or its descriptors.
+
+        Returns:
+            The message.  ``None`` when this connection is being discarded, and when a client of another wire
+            version said hello (``wire`` is then that version, and the connection is to be told and ended).
+
+        Raises:
+            ProtocolError: The packet is not legal here; from now on the session is ``DISCARDING``.
+        """
+        if self.state == DISCARDING:
+            return None
+        try:
+            return self._advance(packet, descriptors, truncated)
+        except ProtocolError:
+            self.state = DISCARDING
+            raise
+
+    def _advance(self, packet: bytes, descriptors: int, truncated: bool) -> messages.Request | None:
+        if truncated:
+            raise ProtocolError(
+                f"a packet was longer than {wire.MAX_PACKET} bytes, or lost descriptors", reason="packet-truncated"
+            )
+        if self.state == NEW:
+            self.wire, packet = wire.split_opening(packet)
+            if self.wire != messages.WIRE:
+                self.state = DISCARDING
+                return None
+        message = wire.decode_request(packet)
+        after = LEGAL.get((self.state, type(message)))
+        if after is None:
+            raise ProtocolError(
+                f"{type(message).__name__} is not legal in state {self.state!r} of a connection", reason="illegal"
+            )
+        if descriptors != DESCRIPTORS.get(type(message), 0):
+            raise ProtocolError(
+                f"{descriptors} descriptors came with {type(message).__name__}, which takes none",
+                reason="unexpected-descriptors",
+            )
+        self._check_number(message)
+        self.state = after
+        return message
+
+    def _check_number(self, message: messages.Request) -> None:
+        number = getattr(message, "number", None)
+        if number is None or isinstance(message, messages.Cancel):
+            return
+        if not self.number < number < 1 << 63:
+            raise ProtocolError(
+                f"request {number} came after request {self.number}; numbers must rise", reason="illegal"
+            )
+        self.number = number

@@ -1,0 +1,90 @@
+"""What the core wants done, in this order, by whoever runs it.  No I/O here.
+
+The daemon carries a list of actions out from first to last before it tells the core of anything else; the core
+relies on it: a state word is in the index before the answer that speaks of it is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from ..protocol.messages import Answer
+from ..tables.layout import Record
+
+
+@dataclass(slots=True)
+class WriteRecord:
+    """Write the immutable facts of a FREE slot."""
+
+    slot: int
+    record: Record
+
+
+@dataclass(slots=True)
+class SetState:
+    """Write a slot's state word."""
+
+    slot: int
+    generation: int
+    state: int
+
+
+@dataclass(slots=True)
+class SetName:
+    """Let a name mean a slot; ``old`` is the slot that it meant until now."""
+
+    name: bytes
+    slot: int
+    old: int | None
+
+
+@dataclass(slots=True)
+class ClearName:
+    """Let a name mean nothing."""
+
+    name: bytes
+    slot: int
+
+
+@dataclass(slots=True)
+class SetRow:
+    """Write a client's row: the number of the last request that was applied; client 0 frees the row."""
+
+    row: int
+    client: int
+    number: int
+
+
+@dataclass(slots=True)
+class OpenTable:
+    """Make the lease table of a new client; it travels with the Welcome that follows."""
+
+    conn: int
+    client: int
+
+
+@dataclass(slots=True)
+class Send:
+    """Send a message; never wait for a slow reader."""
+
+    conn: int
+    message: Answer
+
+
+@dataclass(slots=True)
+class Punch:
+    """Give pages of the heap back to the system."""
+
+    offset: int
+    nbytes: int
+
+
+@dataclass(slots=True)
+class Exit:
+    """End the store, once everything sent is on its way."""
+
+    reason: str
+
+
+Action = Union[WriteRecord, SetState, SetName, ClearName, SetRow, OpenTable, Send, Punch, Exit]

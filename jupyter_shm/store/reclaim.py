@@ -1,0 +1,113 @@
+"""The end of objects: from DYING to FREE, when nobody can be reading them any more.  No I/O here.
+
+This is the store's half of the lease protocol (ARCHITECTURE.md, "The lease protocol"): hazard pointers with a grace
+period in place of the fence.  Its laws:
+
+1. A DYING object is looked at only when a whole grace has passed since its state word was written.  The actions of
+   one call have been carried out when the next call comes, so that call's ``now`` is where its grace begins.
+2. A look comes after a drain of all sockets, and reads the lease tables then, not before.
+3. An object is freed when no lease and no container is left, and not before.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from ..tables.layout import DYING, FREE
+from .actions import Action, ClearName, Punch, SetState
+from .holders import Holders
+from .ledger import FIRST_BACKOFF, Ledger, Object
+
+GRACE = 0.008
+"""Seconds between DYING and the first look at the lease tables.  A reader's word becomes visible to other cores in
+microseconds; five milliseconds are a thousand times that, and a few more cost nobody anything."""
+
+LAST_BACKOFF = 30.0
+"""Seconds between looks at an object that has been held for long.  Hints make these looks unnecessary; they are for
+hints that could not be sent."""
+
+
+class Reclaim:
+    """All DYING objects, and when to look at each.
+
+    Args:
+        ledger: The books.
+        holders: The lease tables.
+    """
+
+    def __init__(self, ledger: Ledger, holders: Holders) -> None:
+        self._ledger = ledger
+        self._holders = holders
+        self._fresh: list[Object] = []  # DYING, but the time is not yet known
+        self._due: list[tuple[float, int]] = []  # heap of (when to look, id); stale entries are skipped
+
+    def condemn(self, object: Object, keep_name: bool) -> list[Action]:
+        """LIVE to DYING.
+
+        Args:
+            object: A LIVE object.
+            keep_name: The index's name already means another slot.
+        """
+        actions: list[Action] = [SetState(object.slot, object.generation, DYING)]
+        if object.name and not keep_name:
+            actions.append(ClearName(object.name.encode(), object.slot))
+        self._ledger.condemn(object)
+        self._fresh.append(object)
+        return actions
+
+    def stamp(self, now: float) -> None:
+        """Law 1: what an earlier call condemned is DYING in the index by now."""
+        for object in self._fresh:
+            self._schedule(object, now + GRACE)
+        self._fresh.clear()
+
+    def hint(self, id: int, now: float) -> None:
+        """A lease on this object was let go: look at it at the next occasion, if a look found it held before."""
+        object = self._ledger.objects.get(id)
+        if object is not None and object.is_held:
+            self._schedule(object, now)
+
+    def lease_ended(self, id: int, was_held: bool, reads: int, now: float) -> None:
+        """A client that had fetched this object hung up: keep the reads that it counted."""
+        object = self._ledger.objects.get(id)
+        if object is not None:
+            object.reads += reads
+            if was_held:
+                self.hint(id, now)
+
+    def next_look(self) -> float | None:
+        """When the next object is due, in the clock's seconds."""
+        return self._due[0][0] if self._due else None
+
+    def look(self, now: float) -> list[Action]:
+        """Free what is due and not held; come back later for the rest.  The sockets were drained just before."""
+        actions: list[Action] = []
+        while self._due and self._due[0][0] <= now:
+            when, id = heapq.heappop(self._due)
+            object = self._ledger.objects.get(id)
+            if object is None or object.due != when:
+                continue
+            if object.containers or self._holders.is_held(object.slot, object.generation):
+                self._keep(object, now)
+            else:
+                actions += self._free(object, now)
+        return actions
+
+    def _keep(self, object: Object, now: float) -> None:
+        self._ledger.set_held(object, True)
+        self._schedule(object, now + object.backoff)
+        object.backoff = min(2 * object.backoff, LAST_BACKOFF)
+
+    def _free(self, object: Object, now: float) -> list[Action]:
+        offset, nbytes = self._ledger.free_object(object)
+        for id in object.contained:
+            self.hint(id, now)
+        actions: list[Action] = [SetState(object.slot, object.generation, FREE)]
+        return [*actions, Punch(offset, nbytes)] if nbytes else actions
+
+    def _schedule(self, object: Object, when: float) -> None:
+        object.due = when
+        heapq.heappush(self._due, (when, object.id))
+
+
+__all__ = ["FIRST_BACKOFF", "GRACE", "LAST_BACKOFF", "Reclaim"]

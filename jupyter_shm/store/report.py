@@ -1,0 +1,94 @@
+"""What the store says of itself: facts of objects, pages of the list, and the sentences of refusals.  No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..protocol import messages as m
+from ..sizes import format_size
+from ..tables.layout import LIVE
+from .extents import PAGE
+from .holders import Holders
+from .ledger import Ledger, Object
+
+
+def facts(object: Object, holders: Holders) -> m.ObjectFacts:
+    """What the store knows of one object, now."""
+    return m.ObjectFacts(
+        id=object.id,
+        name=object.name,
+        state="live" if object.state == LIVE else "held",
+        version=object.version,
+        payload=object.payload,
+        offset=object.offset,
+        nbytes=object.extent,
+        created_ns=object.created_ns,
+        client=object.client,
+        label=object.label,
+        holders=len(holders.clients(object.slot, object.generation)) + object.containers,
+        reads=object.reads + holders.reads(object.slot, object.generation),
+    )
+
+
+def page(ledger: Ledger, holders: Holders, request: m.List) -> m.Page:
+    """One page of the list, by slot; ``after`` and ``last`` are one more than the last slot told."""
+    found: list[Object] = []
+    for object in ledger.from_slot(request.after):
+        if request.anonymous or (object.name and object.state == LIVE):
+            if len(found) == m.PAGE_OBJECTS:
+                return m.Page(request.number, tuple(facts(object, holders) for object in found), found[-1].slot + 1)
+            found.append(object)
+    return m.Page(request.number, tuple(facts(object, holders) for object in found), 0)
+
+
+def missing(name: str, id: int) -> str:
+    """Nothing is published under a name, or an object is gone."""
+    if id:
+        return f"the object that this reference meant{f' ({name!r})' if name else ''} is gone: deleted or replaced"
+    return f"nothing is published under {name!r}"
+
+
+def exists(object: Object) -> str:
+    """A name is taken."""
+    return (
+        f"{object.name!r} is published already (version {object.version}, {format_size(object.payload)}, by "
+        f"{object.label}). Choose another name, delete it first, or allow overwriting."
+    )
+
+
+def in_use(others: Sequence[m.Hello]) -> str:
+    """The store is not to be stopped under others' feet."""
+    processes = sorted({f"{hello.label} (pid {hello.pid})" for hello in others})
+    shown = ", ".join(processes[:5]) + (f" and {len(processes) - 5} more" if len(processes) > 5 else "")
+    return f"other processes are connected: {shown}. Close them, or force it: what they hold stays readable to them."
+
+
+def full(ledger: Ledger, nbytes: int, room: int) -> str:
+    """A put was refused: what was asked, what is free and why, and who has the rest."""
+    needed = ledger.extents.pages_needed(nbytes) * PAGE
+    if not ledger.has_slots():
+        return (
+            f"the store holds {len(ledger.objects):,} objects and {len(ledger.reservations):,} are being written; "
+            f"the limit is {ledger.max_objects:,}. Delete some, or put many small values as one object."
+        )
+    if needed <= ledger.free and room < nbytes:
+        return (
+            f"{format_size(needed)} are needed, but this machine (or its memory limit) has only {format_size(room)} "
+            f"of memory left. Free memory, or delete names that are not needed any more.{_largest(ledger)}"
+        )
+    if needed <= ledger.free:
+        return f"the heap's address space has no gap of {format_size(needed)}; delete names, or restart the store"
+    return (
+        f"{format_size(needed)} are needed, but only {format_size(ledger.free)} of the capacity of "
+        f"{format_size(ledger.capacity)} are free ({format_size(ledger.used)} used, {format_size(ledger.held)} of it "
+        f"by deleted objects that are still read; {format_size(ledger.reserved)} being written). Delete names, or "
+        f"stop the store and start it with a larger JUPYTER_SHM_CAPACITY.{_largest(ledger)}"
+    )
+
+
+def _largest(ledger: Ledger) -> str:
+    holders = [
+        f"{object.name or 'an anonymous object'} {format_size(object.extent)} ({object.label})"
+        for object in ledger.largest(3)
+    ]
+    return f" The largest: {', '.join(holders)}." if holders else ""

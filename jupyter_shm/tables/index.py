@@ -1,0 +1,238 @@
+"""The index: name hash table, one slot per object, one row per client, over one buffer.  No I/O here.
+
+One process writes (the store, through ``IndexWriter``); everybody else reads without asking.  A reader may look
+between any two writes.  What it takes for a hit was checked against the slot's state word and CRC, so it is true;
+a miss may be due to a write under way, and is to be asked of the store.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from .layout import (
+    FREE,
+    HASH_BASE,
+    INDEX_MAGIC,
+    LAYOUT,
+    LIVE,
+    MAX_HASH_BITS,
+    MAX_OBJECTS,
+    MIN_HASH_BITS,
+    RECORD,
+    RECORD_OFFSET,
+    ROW_CLIENT,
+    ROW_NUMBER,
+    ROW_SIZE,
+    ROWS_BASE,
+    SLOT_SIZE,
+    SLOTS_BASE,
+    WORD,
+    WORD_HASH_BITS,
+    WORD_LAYOUT,
+    WORD_MAGIC,
+    WORD_SLOTS,
+    WORD_STORE,
+    Record,
+)
+
+_SLOT_WORDS = SLOT_SIZE // WORD
+_FIRST_SLOT_WORD = SLOTS_BASE // WORD
+_CRC_OFFSET = RECORD_OFFSET - WORD
+_RECORD_END = RECORD_OFFSET + RECORD.size
+_BUCKET_SLOT = 0xFFFFFF  # a bucket is crc32(name) << 24 | slot + 1; 0 is an empty one
+
+
+class IndexReader:
+    """Read the index.
+
+    Args:
+        memory: The whole index, a memoryview of format "B".  It may be read-only, and must outlive the reader.
+    """
+
+    def __init__(self, memory: memoryview) -> None:
+        self.memory = memory
+        self.words = memory.cast("Q")
+
+    @property
+    def store(self) -> int:
+        """Id of the store that writes this index."""
+        return self.words[WORD_STORE]
+
+    def is_valid(self) -> bool:
+        """Is this an index of our layout?"""
+        return self.words[WORD_MAGIC] == INDEX_MAGIC and self.words[WORD_LAYOUT] == LAYOUT
+
+    def state(self, slot: int) -> int:
+        """The state word of a slot: ``generation << 8 | state``."""
+        return self.words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS]
+
+    def is_live(self, slot: int, generation: int) -> bool:
+        """Is this very object LIVE?  One word is read."""
+        return self.words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS] == generation << 8 | LIVE
+
+    def record(self, slot: int) -> Record | None:
+        """The immutable facts of a slot.
+
+        Returns:
+            The facts; ``None`` when their CRC is wrong (never written, or being written).
+        """
+        start = SLOTS_BASE + slot * SLOT_SIZE
+        data = bytes(self.memory[start + RECORD_OFFSET : start + _RECORD_END])
+        if crc32(data) != self.words[(start + _CRC_OFFSET) // WORD]:
+            return None
+        return Record._make(RECORD.unpack(data))
+
+    def live_record(self, slot: int) -> Record | None:
+        """The facts of a LIVE object whose generation stands under the CRC too; ``None`` for everything else."""
+        state = self.state(slot)
+        if state & 0xFF != LIVE:
+            return None
+        record = self.record(slot)
+        return record if record is not None and record.generation == state >> 8 else None
+
+    def find(self, name: bytes) -> tuple[int, Record] | None:
+        """Find the LIVE object of a name.
+
+        Returns:
+            Its slot and facts, or ``None``: a miss, which only the store can confirm.
+        """
+        words, tag = self.words, crc32(name)
+        bits = words[WORD_HASH_BITS]
+        first, mask = _table(bits)
+        at = tag & mask
+        for _ in range(mask + 1):
+            bucket = words[first + at]
+            if not bucket:
+                return None
+            if bucket >> 24 == tag:
+                slot = (bucket & _BUCKET_SLOT) - 1
+                record = self.live_record(slot)
+                if record is not None and record.key() == name:
+                    return slot, record
+            at = (at + 1) & mask
+        return None
+
+    def row(self, row: int) -> tuple[int, int]:
+        """A client's row: its id (0: nobody's) and the number of its last applied request."""
+        first = (ROWS_BASE + row * ROW_SIZE) // WORD
+        return self.words[first + ROW_CLIENT], self.words[first + ROW_NUMBER]
+
+
+class IndexWriter(IndexReader):
+    """Write the index: the store's half.  Nothing here allocates or decides; the core does.
+
+    Args:
+        memory: The whole index, writable.
+    """
+
+    names = 0
+    """Buckets in use."""
+
+    @classmethod
+    def create(cls, memory: memoryview, store: int) -> IndexWriter:
+        """Lay out an empty index over zeroed memory.
+
+        Args:
+            memory: INDEX_SIZE bytes of zeros, writable.
+            store: Random number of 64 bits that tells this store from every other.
+        """
+        index = cls(memory)
+        index.words[WORD_LAYOUT] = LAYOUT
+        index.words[WORD_STORE] = store
+        index.words[WORD_HASH_BITS] = MIN_HASH_BITS
+        index.words[WORD_MAGIC] = INDEX_MAGIC
+        return index
+
+    def write_record(self, slot: int, record: Record) -> None:
+        """Write the immutable facts of a FREE slot.  They count once ``set_state`` makes it RESERVED or LIVE."""
+        data = RECORD.pack(*record)
+        start = SLOTS_BASE + slot * SLOT_SIZE
+        self.memory[start + RECORD_OFFSET : start + _RECORD_END] = data
+        self.words[(start + _CRC_OFFSET) // WORD] = crc32(data)
+        if slot >= self.words[WORD_SLOTS]:
+            self.words[WORD_SLOTS] = slot + 1
+
+    def set_state(self, slot: int, generation: int, state: int) -> None:
+        """Change the one word that decides what the slot is."""
+        self.words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS] = generation << 8 | state
+
+    def set_row(self, row: int, client: int, number: int) -> None:
+        """Say who a row belongs to and which of its requests was applied last."""
+        first = (ROWS_BASE + row * ROW_SIZE) // WORD
+        self.words[first + ROW_NUMBER] = number
+        self.words[first + ROW_CLIENT] = client
+
+    def set_name(self, name: bytes, slot: int, old: int | None) -> None:
+        """Let a name mean a slot.
+
+        Args:
+            name: The name.
+            slot: A LIVE slot whose record bears the name.
+            old: The slot that the name meant until now, or ``None``; the bucket is then replaced in place, so
+                that no reader misses the name in between.
+        """
+        tag = crc32(name)
+        if old is not None:
+            self.words[self._bucket_of(tag, old)] = tag << 24 | slot + 1
+            return
+        if 2 * (self.names + 1) > 1 << self.words[WORD_HASH_BITS] and self.words[WORD_HASH_BITS] < MAX_HASH_BITS:
+            self._grow()
+        self._insert(self.words[WORD_HASH_BITS], tag, slot)
+        self.names += 1
+
+    def clear_name(self, name: bytes, slot: int) -> None:
+        """Let a name mean nothing, and close the gap in its chain of buckets.
+
+        Knuth, The Art of Computer Programming 3, section 6.4, algorithm R: no tombstones.  Each bucket is copied
+        before its old place is overwritten, so a reader may miss a name meanwhile but never sees a wrong one.
+        """
+        words = self.words
+        first, mask = _table(words[WORD_HASH_BITS])
+        gap = self._bucket_of(crc32(name), slot) - first
+        at = gap
+        while True:
+            at = (at + 1) & mask
+            bucket = words[first + at]
+            if not bucket:
+                break
+            home = (bucket >> 24) & mask
+            if (at - home) & mask >= (at - gap) & mask:
+                words[first + gap] = bucket
+                gap = at
+        words[first + gap] = 0
+        self.names -= 1
+
+    def _bucket_of(self, tag: int, slot: int) -> int:
+        first, mask = _table(self.words[WORD_HASH_BITS])
+        at, wanted = tag & mask, tag << 24 | slot + 1
+        while self.words[first + at] != wanted:
+            if not self.words[first + at]:
+                raise LookupError(f"slot {slot} has no bucket for tag {tag:#x}")
+            at = (at + 1) & mask
+        return first + at
+
+    def _insert(self, bits: int, tag: int, slot: int) -> None:
+        first, mask = _table(bits)
+        at = tag & mask
+        while self.words[first + at]:
+            at = (at + 1) & mask
+        self.words[first + at] = tag << 24 | slot + 1
+
+    def _grow(self) -> None:
+        """Fill the next larger table, then let readers use it: until then they see the old one, complete."""
+        bits = self.words[WORD_HASH_BITS]
+        first, mask = _table(bits)
+        for at in range(mask + 1):
+            bucket = self.words[first + at]
+            if bucket:
+                self._insert(bits + 1, bucket >> 24, (bucket & _BUCKET_SLOT) - 1)
+        self.words[WORD_HASH_BITS] = bits + 1
+
+
+def _table(bits: int) -> tuple[int, int]:
+    """First word, and mask, of the hash table with 2**bits buckets; bits is clamped to what the layout has."""
+    bits = min(max(bits, MIN_HASH_BITS), MAX_HASH_BITS)
+    return (HASH_BASE + (WORD << bits)) // WORD, (1 << bits) - 1
+
+
+__all__ = ["FREE", "MAX_OBJECTS", "IndexReader", "IndexWriter"]

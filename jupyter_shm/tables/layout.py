@@ -1,0 +1,93 @@
+"""Where everything stands in the index, and how words are made up.  No I/O here.
+
+::
+
+    0         header        one page of words, see the WORD_* numbers
+    4 KiB     rows          MAX_CLIENTS rows of 64 bytes, one per client
+    512 KiB   hash tables   the table of 2**b buckets starts at HASH_BASE + (8 << b); one of them is in use
+    64 MiB    slots         MAX_OBJECTS slots of 256 bytes, one per object
+
+The whole is sparse; memory is used only where something was written.  A slot::
+
+    word 0        state word: generation << 8 | state.  Mutable.
+    words 1-3     for mutable facts of later releases
+    word 4        CRC-32 of words 5 to 31
+    words 5-15    immutable facts, see Record
+    words 16-31   the name, UTF-8, padded with zeros
+
+The immutable part is written while the slot is FREE, then one state word makes it RESERVED or LIVE.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+INDEX_MAGIC = 0x3130_5844_4E49_4D53  # "SMINDX01", little-endian
+LEASES_MAGIC = 0x3130_5341_454C_4D53  # "SMLEAS01"
+LAYOUT = 1  # version of this layout; the wire version changes with it
+
+SLOT_BITS = 20
+MAX_OBJECTS = 1 << SLOT_BITS
+MAX_CLIENTS = 4096
+MAX_NAME = 128  # bytes of UTF-8
+
+WORD = 8  # bytes
+PAGE = 4096  # bytes
+WORD_MAGIC, WORD_LAYOUT, WORD_STORE, WORD_HASH_BITS, WORD_SLOTS = 0, 1, 2, 3, 4
+"""Header: magic, LAYOUT, id of the store, size of the hash table in use, slots ever used (the rest were never
+written)."""
+
+ROWS_BASE, ROW_SIZE = PAGE, 64
+ROW_CLIENT, ROW_NUMBER = 0, 1
+"""Row: client id (0: the row is free), number of the last request that was applied."""
+
+HASH_BASE = 512 << 10
+MIN_HASH_BITS, MAX_HASH_BITS = 12, 21
+SLOTS_BASE = 64 << 20
+SLOT_SIZE = 256
+INDEX_SIZE = SLOTS_BASE + MAX_OBJECTS * SLOT_SIZE
+
+FREE, RESERVED, LIVE, DYING = 0, 1, 2, 3
+"""States of a slot.  FREE: nobody's.  RESERVED: an extent that is being filled.  LIVE: published, or anonymous.
+DYING: readers miss it from now on; its extent is the store's again when no lease is left."""
+
+GENERATION_BITS = 40
+RECORD = struct.Struct("=11Q128s")
+RECORD_OFFSET = 5 * WORD
+
+
+class Record(NamedTuple):
+    """The immutable facts of a slot, in the order of its words 5 to 15 and the name behind them."""
+
+    generation: int
+    sequence: int  # rises with every commit of the store; of two LIVE slots with one name the higher one wins
+    client: int
+    request: int  # number of the request that made the slot
+    offset: int  # bytes from the start of the heap
+    extent: int  # bytes of the extent
+    nbytes: int  # bytes that the object covers, header included
+    payload: int  # bytes of data
+    created_ns: int
+    version: int
+    name_nbytes: int
+    name: bytes
+
+    def key(self) -> bytes:
+        """The name without its padding; empty for an anonymous object or a reservation."""
+        return self.name[: self.name_nbytes]
+
+
+def object_id(slot: int, generation: int) -> int:
+    """The id of what lives in a slot: never given twice by one store."""
+    return generation << SLOT_BITS | slot
+
+
+def slot_of(id: int) -> int:
+    """The slot of an object id."""
+    return id & (MAX_OBJECTS - 1)
+
+
+def generation_of(id: int) -> int:
+    """The generation of an object id."""
+    return id >> SLOT_BITS

@@ -1,0 +1,111 @@
+"""The lease table of one client: one word, and one of statistics, per index slot, over a buffer.  No I/O here.
+
+::
+
+    0        header    word 0 magic, word 1 client id, words 64-127 the summary
+    4 KiB    entries   16 bytes per slot: the lease word, the statistics word
+
+Lease word: ``generation << 24 | count``.  Count > 0 says: this client reads that generation of the slot.
+Statistics word: ``last use << 24 | reads``; last use in milliseconds of CLOCK_MONOTONIC.  Safety never reads it.
+Summary: one bit per page of entries, set before the page is first written.  The store looks only where a bit is
+set: an idle client costs it nothing, and reading a never-written page of a shared map would allocate it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .layout import LEASES_MAGIC, MAX_OBJECTS, PAGE, WORD
+
+ENTRY_SIZE = 16
+ENTRIES_BASE = PAGE
+LEASES_SIZE = ENTRIES_BASE + MAX_OBJECTS * ENTRY_SIZE
+COUNT_MASK = 0xFFFFFF
+MAX_COUNT = COUNT_MASK
+
+_FIRST_ENTRY_WORD = ENTRIES_BASE // WORD
+_SUMMARY = 64
+_SLOTS_PER_PAGE_BITS = 8  # 256 entries of 16 bytes are one page
+
+
+class LeaseTable:
+    """Both halves of a lease table; the client writes, the store only reads.
+
+    Args:
+        memory: LEASES_SIZE bytes, a memoryview of format "B"; read-only in the store.
+    """
+
+    __slots__ = ("memory", "words")
+
+    def __init__(self, memory: memoryview) -> None:
+        self.memory = memory
+        self.words = memory.cast("Q")
+
+    @classmethod
+    def create(cls, memory: memoryview, client: int) -> LeaseTable:
+        """Lay out an empty table over zeroed memory."""
+        table = cls(memory)
+        table.words[1] = client
+        table.words[0] = LEASES_MAGIC
+        return table
+
+    def is_valid(self) -> bool:
+        """Is this a lease table?"""
+        return self.words[0] == LEASES_MAGIC
+
+    def entry(self, slot: int) -> tuple[int, int]:
+        """Generation and count of a slot."""
+        word = self.words[_FIRST_ENTRY_WORD + 2 * slot]
+        return word >> 24, word & COUNT_MASK
+
+    def write(self, slot: int, generation: int, count: int) -> None:
+        """Say how many leases this client holds.  The caller has seen to it that no lease of another generation is
+        replaced, and that no other thread writes."""
+        page = slot >> _SLOTS_PER_PAGE_BITS
+        bit = 1 << (page & 63)
+        if not self.words[_SUMMARY + (page >> 6)] & bit:
+            self.words[_SUMMARY + (page >> 6)] |= bit
+        self.words[_FIRST_ENTRY_WORD + 2 * slot] = generation << 24 | count
+
+    def note_use(self, slot: int, now_ms: int, fresh: bool) -> None:
+        """Count a read.
+
+        Args:
+            slot: A slot that this client holds a lease on.
+            now_ms: CLOCK_MONOTONIC in milliseconds.
+            fresh: First read of this generation by this client: what the word said before was of another object.
+        """
+        at = _FIRST_ENTRY_WORD + 2 * slot + 1
+        reads = 0 if fresh else self.words[at] & COUNT_MASK
+        self.words[at] = now_ms << 24 | min(reads + 1, COUNT_MASK)
+
+    def has_touched(self, slot: int) -> bool:
+        """Was the page of this slot's entry ever written?"""
+        page = slot >> _SLOTS_PER_PAGE_BITS
+        return bool(self.words[_SUMMARY + (page >> 6)] >> (page & 63) & 1)
+
+    def holds(self, slot: int, generation: int) -> bool:
+        """Does this client hold a lease on this very object?"""
+        if not self.has_touched(slot):
+            return False
+        word = self.words[_FIRST_ENTRY_WORD + 2 * slot]
+        return word >> 24 == generation and word & COUNT_MASK > 0
+
+    def reads(self, slot: int, generation: int) -> int:
+        """How often this client has fetched this very object."""
+        if not self.has_touched(slot):
+            return 0
+        at = _FIRST_ENTRY_WORD + 2 * slot
+        return self.words[at + 1] & COUNT_MASK if self.words[at] >> 24 == generation else 0
+
+    def touched_slots(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield ``(slot, generation, count, reads)`` of every entry that was ever written."""
+        for group in range(64):
+            bits = self.words[_SUMMARY + group]
+            while bits:
+                page = group * 64 + (bits & -bits).bit_length() - 1
+                bits &= bits - 1
+                for slot in range(page << _SLOTS_PER_PAGE_BITS, page + 1 << _SLOTS_PER_PAGE_BITS):
+                    word = self.words[_FIRST_ENTRY_WORD + 2 * slot]
+                    if word:
+                        yield slot, word >> 24, word & COUNT_MASK, self.reads(slot, word >> 24)

@@ -1,0 +1,97 @@
+"""Fixtures of every test: a world of its own, and a count of what is left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from leaks import KINDS, Holdings, kinds_to_check, leaked_since, report
+from store_processes import NO_FOLDER, end_stores_of, settings_in, stores_of
+
+FOLDERS = pytest.StashKey[list[Path]]()
+HOME = pytest.StashKey[Path]()
+
+
+# --- The world outside ------------------------------------------------------------------------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the settings and profiles of the person who runs the tests."""
+    config.stash[FOLDERS] = []
+    config.stash[HOME] = home = Path(tempfile.mkdtemp(prefix="shm-home-", dir="/tmp"))
+    for name in settings_in(os.environ):
+        del os.environ[name]
+    os.environ["JUPYTER_SHM_RUNTIME_DIR"] = NO_FOLDER
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+        os.environ[name] = str(home / name.lower())
+
+
+def pytest_collection_finish() -> None:
+    """Take what imports have made out of every later collection: the check of each test then costs a millisecond."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the whole run if a store that a test started still lives."""
+    living = [line for folder in session.config.stash[FOLDERS] for line in stores_of(folder).values()]
+    if living:
+        print("\nThese stores outlived the tests that started them:", *living, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[HOME], ignore_errors=True)
+
+
+# --- What is left behind ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def event_loop_of_jupyter() -> Iterator[None]:
+    """Make the event loop that jupyter_client keeps for a whole process now, or the first kernel would "leak" it."""
+    try:
+        from jupyter_core.utils import ensure_event_loop
+    except ImportError:
+        yield
+        return
+    loop = ensure_event_loop()
+    yield
+    loop.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that ends with more descriptors, threads, children or segments than it began with."""
+    mark = request.node.get_closest_marker("may_leak")
+    kinds = kinds_to_check(*mark.args, **mark.kwargs) if mark else KINDS
+    before = Holdings.now()
+    yield
+    if leaked := leaked_since(before, kinds):
+        pytest.fail(report(leaked), pytrace=False)
+
+
+# --- Stores -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runtime_folder(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Iterator[Path]:
+    """A runtime folder for this test alone: its stores start here and are ended with it.
+
+    Directly under /tmp, not in pytest's own folder: the path of a Unix socket holds 107 bytes.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="shm-", dir="/tmp"))
+    pytestconfig.stash[FOLDERS].append(folder)
+    for name in settings_in(os.environ):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("JUPYTER_SHM_RUNTIME_DIR", str(folder))
+    yield folder
+    killed = end_stores_of(folder)
+    shutil.rmtree(folder)
+    if killed:
+        pytest.fail("a store had to be killed:\n  " + "\n  ".join(killed), pytrace=False)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from children import ROOT, run
+
+from jupyter_shm.errors import UnsupportedPlatformError
+from jupyter_shm.linux import machine
+
+NAMES = [
+    "platform",
+    "python",
+    "memfd_create",
+    "seals",
+    "read-only descriptors",
+    "MADV_COLLAPSE",
+    "MADV_POPULATE_WRITE",
+    "shmem_enabled",
+    "membarrier",
+    "machine memory",
+    "cgroup limit",
+    "default capacity",
+    "RLIMIT_AS",
+    "RLIMIT_FSIZE",
+    "RLIMIT_NOFILE",
+    "/dev/shm",
+    "runtime folder",
+]
+
+
+def test_linux_is_accepted():
+    machine.require_linux()
+
+
+@pytest.mark.parametrize("name", ["darwin", "win32", "freebsd14"])
+def test_another_platform_is_refused_by_name(name):
+    with pytest.raises(UnsupportedPlatformError, match=name) as refused:
+        machine.require_linux(name)
+
+    assert refused.value.reason == "unsupported-platform"
+
+
+def test_linux_without_memfd_create_is_refused(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+
+    with pytest.raises(UnsupportedPlatformError, match="memfd_create"):
+        machine.require_linux()
+
+
+def test_running_out_of_descriptors_is_not_taken_for_another_platform():
+    code = """
+        import resource
+        from jupyter_shm.linux import machine
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+        machine.require_linux()
+        print("accepted")
+    """
+
+    assert run(code) == (0, "accepted")
+
+
+def test_the_module_can_be_imported_where_linux_is_not():
+    # What other systems lack is made impossible to import; require_linux must still be able to say why.
+    code = """
+        import sys
+        for absent in ("fcntl", "resource", "ctypes"):
+            sys.modules[absent] = None
+        from jupyter_shm.linux import machine
+        try:
+            machine.require_linux("win32")
+        except Exception as error:
+            print(type(error).__name__)
+    """
+
+    assert run(code) == (0, "UnsupportedPlatformError")
+
+
+def test_every_fact_is_told_with_a_verdict_and_advice_where_it_is_not_good(runtime_folder):
+    facts = machine.machine_facts()
+
+    assert [fact.name for fact in facts] == NAMES
+    for fact in facts:
+        assert fact.value
+        assert fact.verdict in ("ok", "warn", "bad")
+        assert bool(fact.advice) == (fact.verdict != "ok"), fact
+
+
+def test_what_a_store_cannot_do_without_works_here(runtime_folder):
+    facts = {fact.name: fact.verdict for fact in machine.machine_facts()}
+
+    assert facts["memfd_create"] == facts["seals"] == facts["read-only descriptors"] == "ok"
+    assert facts["runtime folder"] == "ok"
+
+
+def test_a_runtime_folder_open_to_others_is_bad_and_the_cure_is_told(runtime_folder):
+    runtime_folder.chmod(0o755)
+
+    (fact,) = [fact for fact in machine.machine_facts() if fact.name == "runtime folder"]
+
+    assert fact.verdict == "bad"
+    assert "chmod 700" in fact.advice
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "name", "verdict"),
+    [
+        ("RLIMIT_AS", 8 << 30, "RLIMIT_AS", "warn"),
+        ("RLIMIT_FSIZE", 1 << 30, "RLIMIT_FSIZE", "warn"),
+        ("RLIMIT_FSIZE", 1 << 20, "RLIMIT_FSIZE", "bad"),
+        ("RLIMIT_FSIZE", 1 << 20, "memfd_create", "bad"),
+        ("RLIMIT_NOFILE", 64, "RLIMIT_NOFILE", "warn"),
+    ],
+)
+def test_a_limit_that_is_too_low_is_told(runtime_folder, limit, value, name, verdict):
+    code = f"""
+        import resource
+        from jupyter_shm.linux import machine
+        resource.setrlimit(resource.{limit}, ({value}, {value}))
+        print(*[fact.verdict for fact in machine.machine_facts() if fact.name == "{name}"])
+    """
+
+    assert run(code) == (0, verdict)
+
+
+def test_importing_the_floor_stays_light():
+    # The keeper and the store load all of it.
+    code = """
+        import sys
+        before = set(sys.modules)
+        from jupyter_shm.linux import barrier, limits, machine, maps, memory, packets, process, runtime, watch
+        print(*sorted({"numpy", "asyncio", "cloudpickle", "msgspec", "multiprocessing"} & set(sys.modules)))
+    """
+
+    assert run(code) == (0, "")
+
+
+def test_no_test_file_of_this_floor_is_forgotten():
+    modules = {path.stem for path in (ROOT / "jupyter_shm" / "linux").glob("*.py")} - {"__init__", "libc"}
+    tests = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "linux").glob("test_*.py")}
+
+    assert modules <= tests
+    assert sys.platform == "linux"

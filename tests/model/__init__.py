@@ -1,0 +1,1 @@
+"""Explicit-state models of the protocols, small enough that every interleaving is looked at."""
