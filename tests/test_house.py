@@ -9,8 +9,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,8 +17,14 @@ from packaging.utils import canonicalize_name
 
 from jupyter_shm import errors
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 HOUSE = Path(__file__).resolve().parent.parent
 PACKAGE = HOUSE / "jupyter_shm"
+PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
 
 
 def in_a_child(code: str) -> object:
@@ -36,9 +40,7 @@ def in_a_child(code: str) -> object:
 def test_the_version_is_the_same_wherever_it_is_told():
     import jupyter_shm
 
-    in_pyproject = re.search(r'^version = "(.+)"$', (HOUSE / "pyproject.toml").read_text(), re.MULTILINE)
-
-    assert jupyter_shm.__version__ == in_pyproject[1] == metadata.version("jupyter_shm")
+    assert jupyter_shm.__version__ == PROJECT["version"]
 
 
 def test_the_package_says_that_it_is_typed():
@@ -52,12 +54,10 @@ IMPORT_NAMES = {"ipython": "IPython"}
 """Where a distribution's import name is not its own."""
 
 
-def requirements() -> Iterator[tuple[str, bool]]:
-    """Import name of each requirement in pyproject.toml, and whether everybody who installs the package gets it."""
-    for text in metadata.requires("jupyter_shm") or []:
-        requirement = Requirement(text)
-        name = canonicalize_name(requirement.name)
-        yield IMPORT_NAMES.get(name, name.replace("-", "_")), requirement.marker is None
+def import_names(requirements: list[str]) -> set[str]:
+    """What the required distributions are imported as."""
+    names = {canonicalize_name(Requirement(text).name) for text in requirements}
+    return {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names}
 
 
 def third_party_imports() -> set[str]:
@@ -73,13 +73,13 @@ def third_party_imports() -> set[str]:
 
 
 def test_everything_that_is_imported_is_required():
-    assert third_party_imports() <= {name for name, _ in requirements()}
+    extras = PROJECT["optional-dependencies"]
+
+    assert third_party_imports() <= import_names([*PROJECT["dependencies"], *extras["pandas"], *extras["arrow"]])
 
 
 def test_everything_that_is_required_is_imported_or_explained():
-    required = {name for name, always in requirements() if always}
-
-    assert required - third_party_imports() == set(NOT_IMPORTED)
+    assert import_names(PROJECT["dependencies"]) - third_party_imports() == set(NOT_IMPORTED)
 
 
 # --- Importing --------------------------------------------------------------------------------------------------------
@@ -259,4 +259,4 @@ def test_interpreters_are_looked_for_on_path_first_then_in_pyenv(interpreters, t
 def test_the_tool_and_the_metadata_agree_on_the_oldest_python(interpreters):
     major, minor = interpreters.OLDEST
 
-    assert metadata.metadata("jupyter_shm")["Requires-Python"] == f">={major}.{minor}"
+    assert PROJECT["requires-python"] == f">={major}.{minor}"

@@ -129,8 +129,6 @@ def _upwards(base: str, path: str) -> Iterator[str]:
     own cgroup.  Not every folder named here exists.
     """
     parts = [part for part in path.split("/") if part]
-    if ".." in parts:  # our cgroup lies outside of the namespace; nothing of it is visible but its top
-        parts = []
     for depth in range(len(parts), -1, -1):
         yield "/".join([base, *parts[:depth]])
 

@@ -254,3 +254,12 @@ def peer_credentials(sock: socket.socket) -> Credentials:
         OSError: The socket is not connected.
     """
     return Credentials(*_CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)))
+
+
+def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
+    """Let ``receive`` return None after so many seconds without a packet; 0 waits for ever.
+
+    SO_RCVTIMEO costs nothing per call, unlike a poll before each.
+    """
+    whole = int(seconds)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(whole, int((seconds - whole) * 1e6)))

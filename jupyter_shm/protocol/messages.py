@@ -115,6 +115,13 @@ class Info(Message, frozen=True, tag="info"):
     id: int  # 0 to ask by name
 
 
+class Clients(Message, frozen=True, tag="clients"):
+    """Who is connected.  Answered by ``People``, a page at a time."""
+
+    number: int
+    after: int  # `last` of the page before, 0 for the first one
+
+
 class Stats(Message, frozen=True, tag="stats"):
     """The store's accounts.  Answered by ``Accounts``."""
 
@@ -195,14 +202,15 @@ class ObjectFacts(msgspec.Struct, frozen=True, array_like=True):
     created_ns: int  # nanoseconds since 1970
     client: int  # id of the publishing client
     label: str  # who that is, for people
-    holders: int  # clients that hold a lease on it, or on an object that contains it
+    holders: tuple[int, ...]  # ids of clients that hold a lease on it; the first MAX_HOLDERS of them
+    containers: int  # other objects whose bytes refer to this one's
     reads: int  # gets that had to build the object anew; at most 16,777,215 are told apart per client
 
 
-class Holder(msgspec.Struct, frozen=True, array_like=True):
-    """A client that holds a lease."""
+class Person(msgspec.Struct, frozen=True, array_like=True):
+    """A connected client."""
 
-    client: int
+    id: int
     pid: int
     label: str
     kernel: str
@@ -217,12 +225,18 @@ class Page(Message, frozen=True, tag="page"):
 
 
 class Facts(Message, frozen=True, tag="facts"):
-    """One object and who holds it."""
+    """One object."""
 
     number: int
     object: ObjectFacts
-    holders: tuple[Holder, ...]  # the first MAX_HOLDERS of them
-    contained: tuple[int, ...]  # ids of the objects whose bytes it shares; the first MAX_HOLDERS of them
+
+
+class People(Message, frozen=True, tag="people"):
+    """A part of the clients; ``last`` is the ``after`` of the next request, 0 when there is no more."""
+
+    number: int
+    clients: tuple[Person, ...]
+    last: int
 
 
 class Accounts(Message, frozen=True, tag="accounts"):
@@ -253,9 +267,10 @@ class Refused(Message, frozen=True, tag="refused"):
 
 MAX_LABEL = 256  # bytes of UTF-8; longer labels are cut by the client
 MAX_NAME = 128  # bytes of UTF-8
-MAX_HOLDERS = 64  # holders told per object: an answer has to fit one packet
-PAGE_OBJECTS = 100  # objects told per page: 100 of the longest are under 64 KiB
+MAX_HOLDERS = 32  # holders told per object: an answer has to fit one packet
+PAGE_OBJECTS = 80  # objects told per page: 80 of the longest are under 64 KiB
+PAGE_CLIENTS = 100  # clients told per page
 MAX_WAIT_NAMES = 400  # names in one Wait: 400 of the longest are under 64 KiB
 
-Request = Union[Hello, Reserve, Commit, Abandon, Cancel, Delete, Drop, Hint, Look, Wait, List, Info, Stats, Stop]
-Answer = Union[Welcome, Reserved, Committed, Done, Found, Ready, Page, Facts, Accounts, Refused]
+Request = Union[Hello, Reserve, Commit, Abandon, Cancel, Delete, Drop, Hint, Look, Wait, List, Info, Clients, Stats, Stop]
+Answer = Union[Welcome, Reserved, Committed, Done, Found, Ready, Page, Facts, People, Accounts, Refused]

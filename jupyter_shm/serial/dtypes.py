@@ -95,7 +95,7 @@ def _is_numpys_own(dtype: np.dtype[Any]) -> bool:
     # Equality overlooks metadata, the alignment flag and np.record, so they are asked for one by one.
     if dtype.metadata is not None or dtype.hasobject or dtype.isbuiltin == 2 or dtype.kind not in _PLAIN_KINDS:
         return False
-    if not type(dtype).__module__.startswith("numpy"):  # a user-defined dtype of the new kind
+    if type(dtype).__module__.partition(".")[0] != "numpy":  # a user-defined dtype of the new kind
         return False
     if dtype.subdtype is not None:
         return _is_numpys_own(dtype.subdtype[0])

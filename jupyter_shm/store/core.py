@@ -91,6 +91,7 @@ class Core:
             m.Delete: self._delete,
             m.Drop: self._drop,
             m.Hint: self._hint,
+            m.Clients: self._people,
             m.Stats: self._stats,
             m.Stop: self._stop,
         }
@@ -307,6 +308,10 @@ class Core:
         self._reclaim.hint(request.id, now)
         return []
 
+    def _people(self, client: Client, request: m.Clients, now: float) -> list[Action]:
+        people = [m.Person(c.id, c.hello.pid, c.hello.label, c.hello.kernel) for c in self.clients.values()]
+        return [Send(client.conn, report.people(people, request))]
+
     def _stats(self, client: Client, request: m.Stats, now: float) -> list[Action]:
         ledger = self.ledger
         accounts = m.Accounts(
@@ -352,13 +357,7 @@ class Core:
         object = self._meant(question.name, question.id, dying=True)
         if object is None:
             return self._refuse(client, question.number, "not-found", report.missing(question.name, question.id))
-        holders = tuple(
-            m.Holder(id, client.hello.pid, client.hello.label, client.hello.kernel)
-            for id in self.holders.clients(object.slot, object.generation)[: m.MAX_HOLDERS]
-            if (client := self._by_id.get(id)) is not None
-        )
-        facts = report.facts(object, self.holders)
-        return [Send(client.conn, m.Facts(question.number, facts, holders, object.contained[: m.MAX_HOLDERS]))]
+        return [Send(client.conn, m.Facts(question.number, report.facts(object, self.holders)))]
 
     def _ready(self, waiter: Waiter) -> Send | None:
         names = tuple(name for name in waiter.names if name in self.ledger.names)

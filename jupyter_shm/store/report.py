@@ -25,7 +25,8 @@ def facts(object: Object, holders: Holders) -> m.ObjectFacts:
         created_ns=object.created_ns,
         client=object.client,
         label=object.label,
-        holders=len(holders.clients(object.slot, object.generation)) + object.containers,
+        holders=tuple(holders.clients(object.slot, object.generation)[: m.MAX_HOLDERS]),
+        containers=object.containers,
         reads=object.reads + holders.reads(object.slot, object.generation),
     )
 
@@ -34,11 +35,19 @@ def page(ledger: Ledger, holders: Holders, request: m.List) -> m.Page:
     """One page of the list, by slot; ``after`` and ``last`` are one more than the last slot told."""
     found: list[Object] = []
     for object in ledger.from_slot(request.after):
-        if request.anonymous or (object.name and object.state == LIVE):
+        # What was deleted and is held by nobody is gone in a few milliseconds: nobody needs to see it.
+        if (object.name or request.anonymous) if object.state == LIVE else (object.is_held and request.anonymous):
             if len(found) == m.PAGE_OBJECTS:
                 return m.Page(request.number, tuple(facts(object, holders) for object in found), found[-1].slot + 1)
             found.append(object)
     return m.Page(request.number, tuple(facts(object, holders) for object in found), 0)
+
+
+def people(clients: Sequence[m.Person], request: m.Clients) -> m.People:
+    """One page of who is connected, by id."""
+    found = sorted((client for client in clients if client.id > request.after), key=lambda client: client.id)
+    shown = tuple(found[: m.PAGE_CLIENTS])
+    return m.People(request.number, shown, shown[-1].id if len(found) > len(shown) else 0)
 
 
 def missing(name: str, id: int) -> str:

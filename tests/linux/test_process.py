@@ -45,8 +45,16 @@ def detached(log, pass_fds=(), env=None, arguments=()):
 def facts_in(log):
     eventually(lambda: "}\n" in log.read_text())
     facts = json.loads(next(line for line in log.read_text().splitlines() if line.startswith("{")))
-    eventually(lambda: not Path(f"/proc/{facts['pid']}").exists())
+    eventually(lambda: has_ended(facts["pid"]))
     return facts
+
+
+def has_ended(pid):
+    """Gone, or dead and waiting for init, which may take its time to look; a dead process has no command line."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_detached_process_is_its_own_session_and_not_our_child(log):

@@ -1,8 +1,8 @@
-"""What stands where in the name protocol: index, heap, sockets, store, clients, reader.  No steps, no I/O here.
+"""What stands where in the name protocol: index, heap, sockets, store, clients, reader.  No protocol, no I/O here.
 
-The state is cut by what a death takes along.  ``Index``, ``heap`` and ``sockets`` survive the store (the keeper holds
-them); ``Store`` is all that dies with it; ``Client`` and ``Reader`` live in other processes.  A crash is therefore a
-step that replaces ``State.store`` alone, a restart one that builds it again from the rest.
+The state is cut by what a death takes along.  ``Index``, ``heap`` and ``sockets`` outlive the store (the keeper holds
+them), ``Store`` is all that dies with it, ``Client`` and ``Reader`` are other processes.  So a crash is a step that
+throws ``State.store`` away, and a restart one that builds it again from the rest.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from enum import Enum
 from typing import NamedTuple
 
 NAMES = ("x", "y")
+NONE = -1  # no slot, no extent, no object, no operation
 
 
 class Verb(Enum):
     """What a client asks for."""
 
     PUT = "put"
-    PUT_AGAIN = "put again"  # a stored object under a new name: no bytes of its own, it contains the old object
+    PUT_AGAIN = "put again"
     DELETE = "delete"
 
 
@@ -39,12 +40,15 @@ def put(client: int, name: str) -> Operation:
 
 
 def put_again(client: int, source: str, name: str) -> Operation:
-    """Get ``source`` and publish it under ``name``, sharing its bytes.  Waits for ever if there is no ``source``."""
+    """Publish what ``source`` names under ``name`` too: a header of its own that contains the old object's bytes.
+
+    It begins only when there is a ``source``.
+    """
     return Operation(client, Verb.PUT_AGAIN, name, source)
 
 
 def delete(client: int, name: str) -> Operation:
-    """Take ``name`` away.  No error if nobody has published it."""
+    """Take ``name`` away; no error if nobody has published it."""
     return Operation(client, Verb.DELETE, name)
 
 
@@ -60,42 +64,41 @@ class SlotState(Enum):
 class Slot(NamedTuple):
     """One slot of the index.
 
-    What the CRC covers arrives with the state word: readers believe neither without the other, so both are one
-    write here.
+    Readers believe neither the state word nor what the CRC covers without the other, so both are one write here.
     """
 
     state: SlotState = SlotState.FREE
-    object: int = -1  # -1: none
-    extent: int = -1
-    contains: int = -1  # id of the object whose bytes this one refers to
+    object: int = NONE
+    extent: int = NONE
+    contains: int = NONE  # id of the object whose bytes this one refers to
 
 
 class Index(NamedTuple):
-    """What everybody may read, and only the store writes, one field of one entry at a time."""
+    """What everybody may read and only the store writes, one field of one entry at a time."""
 
     slots: tuple[Slot, ...]
-    names: tuple[int, ...]  # per name: the slot it stands for, -1 for none
+    names: tuple[int, ...]  # per name: the slot that it stands for
     rows: tuple[int, ...]  # per client: how many of its requests were applied
 
 
 class Write(Enum):
-    """One persistent write of the store; readers look, and the store may die, between any two."""
+    """One persistent write of the store.  Readers look, and a store may die, between any two."""
 
     LIVE = "slot LIVE"
     NAME = "name word"
     DYING = "old slot DYING"
     ROW = "row"
-    ANSWER = "answer, and the packet is consumed"
-    FREE = "slot FREE"
-    PUNCH = "extent given back and punched"
+    ANSWER = "answer, the packet is consumed"
+    FREE = "FREE"
+    GIVE_BACK = "extent given back and punched"
 
 
 class Task(NamedTuple):
     """What the store is in the middle of."""
 
     writes: tuple[Write, ...]  # still to come
-    slot: int  # the new one of a put, the DYING one of a free, -1 for a delete
-    operation: int = -1  # -1: none asked for it, the store frees a slot
+    slot: int  # the new one of a put, the DYING one of a free, NONE for a delete
+    operation: int = NONE  # NONE: nobody asked for it, the store frees a slot
 
 
 class Store(NamedTuple):
@@ -109,7 +112,7 @@ class Request(NamedTuple):
     """A commit or a delete, as a packet in a socket."""
 
     operation: int
-    slot: int = -1  # of a put: the reservation that it fills
+    slot: int = NONE  # of a put: the reservation that it fills
 
 
 class ClientPhase(Enum):
@@ -125,8 +128,8 @@ class Client(NamedTuple):
 
     returned: int = 0  # operations whose calls are over
     phase: ClientPhase = ClientPhase.READY
-    slot: int = -1  # its reservation
-    leased: int = -1  # id of the object that it holds to put it again
+    slot: int = NONE  # its reservation
+    leased: int = NONE  # id of the object that it holds while putting it again
 
 
 class ReaderPhase(Enum):
@@ -144,8 +147,8 @@ class Reader(NamedTuple):
 
     phase: ReaderPhase = ReaderPhase.IDLE
     name: str = ""
-    slot: int = -1
-    object: int = -1
+    slot: int = NONE
+    object: int = NONE
     floor: frozenset[int] = frozenset()  # the newest operations on the name that had returned when the get began
 
 
@@ -153,20 +156,59 @@ class State(NamedTuple):
     """Everything there is."""
 
     index: Index
-    heap: tuple[int, ...]  # per extent: the object whose bytes stand in it, -1 for a hole
+    heap: tuple[int, ...]  # per extent: the object whose bytes stand in it, NONE for a hole
     sockets: tuple[tuple[Request, ...], ...]  # per client; the packet in work stays at the head until answered
     store: Store
     clients: tuple[Client, ...]
     reader: Reader
-    applied: tuple[tuple[int, ...], ...]  # per name: its operations in the order in which the store took them.
-    # Nobody in the system knows it, and the promises are about it.
+    # Per name: its operations in the order in which the store took them.  No process knows this; it is what
+    # "old" and "new" mean in the promises.
+    applied: tuple[tuple[int, ...], ...]
 
+    def slot_named(self, name: str) -> int:
+        """The slot that the name word of ``name`` says."""
+        return self.index.names[NAMES.index(name)]
 
-def slot_named(state: State, name: str) -> int:
-    """The slot that the name word of ``name`` names, -1 for none."""
-    return state.index.names[NAMES.index(name)]
+    def applied_to(self, name: str) -> tuple[int, ...]:
+        """The operations on ``name`` that the store has taken, oldest first."""
+        return self.applied[NAMES.index(name)]
 
+    def with_slot(self, number: int, slot: Slot) -> State:
+        """The state after slot ``number`` was written."""
+        slots = self.index.slots
+        return self._replace(index=self.index._replace(slots=(*slots[:number], slot, *slots[number + 1 :])))
 
-def slot_of(state: State, thing: int) -> Slot | None:
-    """The slot of object ``thing``, None once it was freed."""
-    return next((s for s in state.index.slots if s.object == thing and s.state is not SlotState.FREE), None)
+    def with_slot_state(self, number: int, word: SlotState) -> State:
+        """The state after the state word of slot ``number`` was written."""
+        return self.with_slot(number, self.index.slots[number]._replace(state=word))
+
+    def with_name(self, name: str, slot: int) -> State:
+        """The state after the name word of ``name`` was written."""
+        names = tuple(slot if other == name else word for other, word in zip(NAMES, self.index.names, strict=True))
+        return self._replace(index=self.index._replace(names=names))
+
+    def with_bytes(self, extent: int, content: int) -> State:
+        """The state after ``extent`` was filled with the bytes of object ``content``, or punched (NONE)."""
+        return self._replace(heap=(*self.heap[:extent], content, *self.heap[extent + 1 :]))
+
+    def with_socket(self, client: int, packets: tuple[Request, ...]) -> State:
+        """The state with other packets waiting in a client's socket."""
+        return self._replace(sockets=(*self.sockets[:client], packets, *self.sockets[client + 1 :]))
+
+    def with_row(self, client: int) -> State:
+        """The state after the row of ``client`` counts one request more."""
+        rows = tuple(row + (number == client) for number, row in enumerate(self.index.rows))
+        return self._replace(index=self.index._replace(rows=rows))
+
+    def with_task(self, task: Task | None) -> State:
+        """The state with the store in the middle of ``task``."""
+        return self._replace(store=self.store._replace(task=task))
+
+    def with_client(self, number: int, client: Client) -> State:
+        """The state with client ``number`` as given."""
+        return self._replace(clients=(*self.clients[:number], client, *self.clients[number + 1 :]))
+
+    def with_applied(self, name: str, operation: int) -> State:
+        """The state after the store took ``operation`` on ``name``."""
+        lists = zip(NAMES, self.applied, strict=True)
+        return self._replace(applied=tuple((*done, operation) if other == name else done for other, done in lists))

@@ -287,7 +287,9 @@ def test_a_missing_module_is_named_with_what_to_do(store_one, monkeypatch):
     meta, parts, _ = store_one(module.Thing())
     monkeypatch.delitem(sys.modules, "absent_package")
 
-    with pytest.raises(DeserializeError, match="absent_package.Thing.*'absent_package' is missing.*Install") as caught:
+    with pytest.raises(
+        DeserializeError, match=r"absent_package\.Thing.*'absent_package' is missing.*Install"
+    ) as caught:
         unpack(meta, parts)
 
     assert isinstance(caught.value.__cause__, ModuleNotFoundError)
@@ -300,7 +302,7 @@ def test_a_missing_attribute_is_named(store_one, monkeypatch):
     meta, parts, _ = store_one([module.Thing])
     del module.Thing
 
-    with pytest.raises(DeserializeError, match="'Thing'.*version that the publisher has"):
+    with pytest.raises(DeserializeError, match=r"'Thing'.*version that the publisher has"):
         unpack(meta, parts)
 
 

@@ -1,0 +1,283 @@
+"""One connection to the store: requests out, answers in, matched by number.
+
+Any thread may ask.  Whoever waits for an answer while nobody reads becomes the reader, and hands the answers that
+are not its own to the threads that wait for them; so no thread is needed that only reads.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from ..errors import ProtocolError, ShmError, StoreConnectionError, StoreUnresponsiveError, error_from
+from ..linux import packets
+from ..protocol import messages as m
+from ..protocol import wire
+
+PATIENCE = 10.0
+"""Seconds without any answer after which the store is said to be unresponsive."""
+
+RETRY = 0.05
+"""Seconds until a one-way message that found the queue full is tried again."""
+
+FOREVER = float("inf")
+
+
+class Timeout(Exception):
+    """The deadline of a request passed.  Never leaves the package."""
+
+
+class Connection:
+    """A connection that said hello.
+
+    Args:
+        sock: The socket, owned from now on.
+        about: What is said of the store in errors: its pid and log.
+    """
+
+    def __init__(self, sock: socket.socket, about: str) -> None:
+        self.about = about
+        self._unsent: deque[m.Request] = deque()
+        self.reset(sock)
+
+    def reset(self, sock: socket.socket) -> None:
+        """Start over on another socket, with new locks: after a fork, where other threads are gone but their locks
+        may be held."""
+        self.sock = sock
+        self.broken: str | None = None
+        self._number = 0
+        self._sending = threading.Lock()
+        self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
+        self._reader: int | None = None  # ident of the thread that reads
+        self._answers: dict[int, m.Answer | None] = {}
+        self._unsent.clear()
+
+    def hold(self) -> None:
+        """Keep every other thread out, for the time of a fork."""
+        self._sending.acquire()
+        self._lock.acquire()
+
+    def let_go(self) -> None:
+        """Undo ``hold``, in the parent."""
+        self._lock.release()
+        self._sending.release()
+        self._flush()
+
+    # --- requests ----------------------------------------------------------------------------------------------
+
+    def request(
+        self, kind: type, *fields: object, deadline: float | None = None, ticket: list[int] | None = None
+    ) -> Any:
+        """Ask, and wait for the answer.
+
+        Args:
+            kind: Class of the message.
+            fields: Its fields behind ``number``.
+            deadline: When to stop waiting, in seconds of ``time.monotonic``; ``FOREVER`` for a request that may take
+                any time.  ``None``: the store has ten seconds.
+            ticket: Gets the request's number appended as soon as it is drawn, for ``cancel``.
+
+        Returns:
+            The answer.
+
+        Raises:
+            ShmError: The store refused; the class follows from the reason.
+            Timeout: The deadline passed.
+            StoreConnectionError: The connection is gone.
+            StoreUnresponsiveError: The store lives and does not answer.
+
+        Whatever is raised out of the wait (a KeyboardInterrupt too), the store is told that nobody waits any more.
+        """
+        numbers = [] if ticket is None else ticket
+        try:
+            self._post(kind, fields, numbers)
+            answer = self._await(numbers[-1], deadline)
+        except BaseException:
+            if numbers:
+                self.cancel(numbers[-1])
+            raise
+        if type(answer) is m.Refused:
+            raise error_from(answer.reason, answer.text)
+        return answer
+
+    def cancel(self, number: int) -> None:
+        """Nobody waits for this request any more: the store undoes what nobody can know of."""
+        self._answers.pop(number, None)
+        self.tell(m.Cancel(number))
+
+    def tell(self, message: m.Request) -> None:
+        """Send a one-way message, without waiting: now, or as soon as there is room.
+
+        Safe at any time in any thread, also inside a garbage collection that began while this very thread was
+        sending: whoever has the lock sends what is left here after unlocking.
+        """
+        self._unsent.append(message)
+        self._flush()
+
+    def _post(self, kind: type, fields: tuple[object, ...], numbers: list[int]) -> None:
+        with self._sending:
+            if self.broken:
+                raise StoreConnectionError(self.broken)
+            number = self._number + 1
+            # In this order: an interrupt in between cancels a number that was not sent, which harms nobody.
+            numbers.append(number)
+            self._number = number
+            self._answers[number] = None
+            try:
+                packets.send(self.sock, wire.encode(kind(number, *fields)))
+            except OSError as error:
+                self._break(f"{self.about} is gone ({error.strerror})")
+                raise StoreConnectionError(self.broken or "") from error
+            except ValueError as error:
+                del self._answers[number]
+                raise ProtocolError(f"{kind.__name__} is too long for one packet: {error}") from error
+        if self._unsent:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._unsent and self._sending.acquire(blocking=False):
+            try:
+                while self._unsent and not self.broken:
+                    if not packets.send(self.sock, wire.encode(self._unsent[0]), wait=False):
+                        self._flush_later()
+                        return
+                    self._unsent.popleft()
+                if self.broken:
+                    self._unsent.clear()
+            except OSError:
+                self._unsent.clear()
+            finally:
+                self._sending.release()
+
+    def _flush_later(self) -> None:
+        timer = threading.Timer(RETRY, self._flush)
+        timer.daemon = True
+        timer.start()
+
+    # --- answers -----------------------------------------------------------------------------------------------
+
+    def _await(self, number: int, deadline: float | None) -> m.Answer:
+        limit = time.monotonic() + PATIENCE if deadline is None else deadline
+        while True:
+            me = threading.get_ident()
+            try:
+                with self._lock:
+                    answer = self._wait_turn(number, limit, deadline, me)
+                    if answer is not None:
+                        return answer
+                    self._reader = me
+                self._read(limit, deadline)
+            finally:
+                with self._lock:
+                    if self._reader == me:
+                        self._reader = None
+                        self._turn.notify_all()
+
+    def _wait_turn(self, number: int, limit: float, deadline: float | None, me: int) -> m.Answer | None:
+        """Wait until the answer is here, or nobody reads.  The lock is held."""
+        while True:
+            answer = self._answers[number]
+            if answer is not None:
+                del self._answers[number]
+                return answer
+            if self.broken:
+                raise StoreConnectionError(self.broken)
+            # A reader that is this very thread is left over from an interrupt that hit before it could sign off.
+            if self._reader is None or self._reader == me:
+                return None
+            if not self._turn.wait(_seconds(limit)) and time.monotonic() >= limit:
+                raise self._late(deadline)
+
+    def _read(self, limit: float, deadline: float | None) -> None:
+        """Take one packet and hand it to whom it is for."""
+        if deadline is not None and deadline != FOREVER:
+            poll = select.poll()
+            poll.register(self.sock, select.POLLIN)
+            if not poll.poll(max(0.0, limit - time.monotonic()) * 1000):
+                raise Timeout
+        # Peeked first and taken out when it was handed over: an interrupt in between loses no answer, for the next
+        # reader finds it again, and a number that nobody waits for is passed over.
+        packet = packets.receive(self.sock, peek=True)
+        if packet is None:
+            if time.monotonic() >= limit:
+                raise self._late(deadline)
+            return
+        if packet == packets.END:
+            self._break(f"{self.about} has ended, or has ended this connection")
+            return
+        self._deliver(packet)
+        packets.discard(self.sock)
+
+    def _deliver(self, packet: packets.Packet) -> None:
+        packets.close_all(packet.descriptors)
+        try:
+            answer = wire.decode_answer(packet.data)
+        except ProtocolError as error:
+            self._break(f"{self.about} sent something that is no answer: {error}")
+            return
+        number = answer.number if not isinstance(answer, m.Welcome) else 0
+        with self._lock:
+            if number in self._answers:
+                self._answers[number] = answer
+
+    def _late(self, deadline: float | None) -> BaseException:
+        if deadline is not None:
+            return Timeout()
+        return StoreUnresponsiveError(
+            f"{self.about} has not answered for {PATIENCE:.0f} s. Published names can still be fetched. If it does "
+            "not recover, end it with `jupyter shm stop --force`."
+        )
+
+    def _break(self, text: str) -> None:
+        self.broken = f"{text}. Views that exist stay valid; the next call connects to a store anew."
+
+
+def _seconds(limit: float) -> float | None:
+    return None if limit == FOREVER else max(0.0, limit - time.monotonic())
+
+
+def set_patience(sock: socket.socket) -> None:
+    """Let a blocking receive return after ``PATIENCE`` seconds without a packet: cheaper than a poll before each."""
+    packets.set_receive_timeout(sock, PATIENCE)
+
+
+def greet(sock: socket.socket, hello: m.Hello) -> tuple[m.Welcome, tuple[int, ...]]:
+    """Say hello on a new socket.
+
+    Returns:
+        The store's welcome, and the descriptors that came with it, owned by the caller.
+
+    Raises:
+        ShmError: The store refused.
+        WireVersionError: It speaks another wire version.
+        StoreUnresponsiveError: It did not answer.
+    """
+    packets.send(sock, wire.encode_opening(hello))
+    packet = packets.receive(sock)
+    if packet is None:
+        pid = packets.peer_credentials(sock).pid
+        raise StoreUnresponsiveError(
+            f"the store (pid {pid}) accepted the connection but has not answered for {PATIENCE:.0f} s. End it with "
+            "`jupyter shm stop --force`."
+        )
+    try:
+        if packet == packets.END:
+            raise StoreConnectionError("the store closed the connection before it answered; it may just have ended")
+        if packet.truncated:
+            raise StoreConnectionError(
+                "the store's descriptors did not fit: this process has too many files open (ulimit -n). Close some."
+            )
+        answer = wire.decode_welcome(packet.data)
+        if isinstance(answer, m.Refused):
+            raise error_from(answer.reason, answer.text)
+        if not isinstance(answer, m.Welcome) or len(packet.descriptors) != 4:
+            raise ProtocolError(f"the store answered hello with {type(answer).__name__}")
+    except (ShmError, OSError):
+        packets.close_all(packet.descriptors)
+        raise
+    return answer, packet.descriptors

@@ -1,0 +1,35 @@
+"""Who this process is, for people: the label that the store shows as publisher and holder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+
+from .. import __version__
+from ..protocol.messages import MAX_LABEL, Hello
+
+_CONNECTION_FILE = re.compile(r"kernel-(.+)\.json$")
+
+
+def hello() -> Hello:
+    """This process's first message."""
+    kernel = kernel_id()
+    return Hello(os.getpid(), label(kernel), kernel, platform.python_version(), __version__)
+
+
+def kernel_id() -> str:
+    """The id of the Jupyter kernel that this process is, or ``""``."""
+    kernel = sys.modules.get("ipykernel.kernelapp")
+    if kernel is None or not kernel.IPKernelApp.initialized():
+        return ""
+    found = _CONNECTION_FILE.search(os.path.basename(kernel.IPKernelApp.instance().connection_file or ""))
+    return found[1] if found else ""
+
+
+def label(kernel: str) -> str:
+    """Notebook path where Jupyter tells it, else the kernel's id, else the script."""
+    script = os.path.basename(sys.argv[0]) if getattr(sys, "argv", None) else ""
+    text = os.environ.get("JPY_SESSION_NAME") or (f"kernel {kernel[:8]}" if kernel else "") or script or "python"
+    return text.encode(errors="replace")[-MAX_LABEL:].decode(errors="ignore")

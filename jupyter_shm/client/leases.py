@@ -1,0 +1,285 @@
+"""Taking and letting go of leases without asking the store: the reader's half of the lease protocol.
+
+Steps 1 to 3 of a get run under one lock, so that two threads never write the same word.  A root's end may come in
+any thread, at any instruction, even inside a garbage collection that began under that very lock: its release is
+appended to a deque first, and whoever can have the lock without waiting works the deque off, also after unlocking.
+Nothing is left for "the next call": an idle kernel pins no memory.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..linux.maps import Map
+from ..tables.index import IndexReader
+from ..tables.layout import Record, generation_of, object_id, slot_of
+from ..tables.leases import LeaseTable
+from ..tables.prefix import HEAD_SIZE, read_contained, read_head
+from .heap import Heap, Root
+
+
+class RootRef(weakref.ref[Root]):
+    """Notices the end of a root."""
+
+    __slots__ = ("anchor", "id", "window")
+
+    id: int  # of the object; 0 for a private view, which has no lease of its own
+    window: Map | None  # to be closed with it
+    anchor: Root | None  # the leased root that a private view stands on
+
+
+class Leased(NamedTuple):
+    """An object that this process holds a lease on."""
+
+    id: int
+    root: Root
+    base: int  # where in the heap the root starts, in bytes
+    record: Record
+
+
+class Leases:
+    """The leases of one connection.
+
+    Args:
+        index: The store's index.
+        table: This client's lease table.
+        heap: The heap.
+        on_hint: Called with the id of an object that is no longer LIVE when its last lease here is let go.
+        on_drop: Called with the id of an anonymous object of ours when its last lease here is let go.
+    """
+
+    def __init__(
+        self,
+        index: IndexReader,
+        table: LeaseTable,
+        heap: Heap,
+        on_hint: Callable[[int], None],
+        on_drop: Callable[[int], None],
+    ) -> None:
+        self.index = index
+        self.table = table
+        self.heap = heap
+        self.on_idle: Callable[[], None] | None = None
+        self._on_hint = on_hint
+        self._on_drop = on_drop
+        self.lock = threading.Lock()
+        self._held: dict[int, list[RootRef]] = {}  # by object id
+        self._private: list[RootRef] = []
+        self._ended: deque[RootRef] = deque()
+        self._ours: set[int] = set()  # ids of anonymous objects that this client published
+        self._unsettled: int | None = None  # id of an object whose word may not say what _held says
+        self.is_passive = False  # the words are no longer ours to write
+
+    # --- taking ------------------------------------------------------------------------------------------------
+
+    def take(self, name: bytes, count_read: bool = True) -> Leased | None:
+        """Take a lease on the object that a name means.
+
+        Args:
+            name: The name.
+            count_read: It is fetched, not only looked at.
+
+        Returns:
+            The object; ``None`` is a miss, which only the store can confirm.
+        """
+        try:
+            with self.lock:
+                found = self.index.find(name)
+                return None if found is None else self._take(*found, count_read)
+        finally:
+            self.drain()
+
+    def take_id(self, id: int, count_read: bool = True) -> Leased | None:
+        """Take a lease on this very object, as ``take``."""
+        slot = slot_of(id)
+        try:
+            with self.lock:
+                record = self.index.live_record(slot)
+                if record is None or record.generation != generation_of(id):
+                    return self._take_dying(id)
+                return self._take(slot, record, count_read)
+        finally:
+            self.drain()
+
+    def private(self, leased: Leased) -> Root:
+        """A copy-on-write view of a leased object's extent; the lease is held for as long as the view lives."""
+        root, window = self.heap.private(leased.record.offset, leased.record.extent)
+        ref = RootRef(root, self._end)
+        ref.id, ref.window, ref.anchor = 0, window, leased.root
+        self._private.append(ref)
+        return root
+
+    def own(self, id: int) -> None:
+        """An anonymous object is ours: the store is to be told when nothing here refers to it any more."""
+        self._ours.add(id)
+
+    def holder_of(self, offset: int, nbytes: int) -> int | None:
+        """Which object that we hold a lease on covers these bytes of the heap?  Its id."""
+        with self.lock:
+            for id, refs in self._held.items():
+                record = self.index.record(slot_of(id)) if refs else None
+                if record and record.offset <= offset and offset + nbytes <= record.offset + record.extent:
+                    return id
+        return None
+
+    def contained_holder(self, offset: int, nbytes: int) -> int | None:
+        """As ``holder_of``, but among the objects that those we hold a lease on contain."""
+        with self.lock:
+            held = [id for id, refs in self._held.items() if refs]
+        for id in held:
+            for inner in self._contained(self.index.record(slot_of(id))):
+                record = self.index.record(slot_of(inner))
+                if record and record.offset <= offset and offset + nbytes <= record.offset + record.extent:
+                    return inner
+        return None
+
+    def _take(self, slot: int, record: Record, count_read: bool) -> Leased | None:
+        """Steps 2 to 4; step 1 gave the record.  The lock is held."""
+        id = object_id(slot, record.generation)
+        refs = self._held.get(id)
+        if refs:
+            # The end of a root may be noted and not yet worked off: only a living one is shared.
+            root = refs[-1]()
+            if root is not None:
+                self._note(slot, count_read, fresh=False)
+                return self._leased(id, root, refs[-1], record)
+        generation, count = self.table.entry(slot)
+        if count and generation != record.generation:
+            return None  # a lease of another generation is never replaced; the store knows what is true
+        self._unsettled = id
+        try:
+            self.table.write(slot, record.generation, count + 1)
+            if not self.index.is_live(slot, record.generation):
+                return None
+            leased = self._make_root(id, record)
+        finally:
+            self._settle()
+        self._note(slot, count_read, fresh=generation != record.generation)
+        return leased
+
+    def _take_dying(self, id: int) -> Leased | None:
+        """An object that is no longer LIVE can be read for as long as a root of it lives here."""
+        refs = self._held.get(id)
+        root = refs[-1]() if refs else None
+        record = self.index.record(slot_of(id))
+        if root is None or refs is None or record is None:
+            return None
+        return self._leased(id, root, refs[-1], record)
+
+    def _make_root(self, id: int, record: Record) -> Leased:
+        if self.heap.is_whole and self._contained_count(record):
+            # Its parts lie all over the heap: the root has to reach them.
+            root, window, base = *self.heap.root(0, self.heap.nbytes), 0
+        else:
+            root, window = self.heap.root(record.offset, record.extent)
+            base = record.offset
+        ref = RootRef(root, self._end)
+        ref.id, ref.window, ref.anchor = id, window, None
+        self._held.setdefault(id, []).append(ref)
+        return Leased(id, root, base, record)
+
+    def _leased(self, id: int, root: Root, ref: RootRef, record: Record) -> Leased:
+        is_all = root.nbytes == self.heap.nbytes
+        return Leased(id, root, 0 if is_all else record.offset, record)
+
+    def _note(self, slot: int, count_read: bool, fresh: bool) -> None:
+        if count_read or fresh:
+            self.table.note_use(slot, time.monotonic_ns() // 1_000_000, fresh)
+
+    def _contained_count(self, record: Record) -> int:
+        return read_head(self.heap.read(record.offset, HEAD_SIZE), record.nbytes)[0]
+
+    def _contained(self, record: Record | None) -> tuple[int, ...]:
+        if record is None:
+            return ()
+        count = self._contained_count(record)
+        return read_contained(self.heap.read(record.offset, HEAD_SIZE + 8 * count), count) if count else ()
+
+    # --- letting go --------------------------------------------------------------------------------------------
+
+    def _end(self, ref: weakref.ref[Root]) -> None:
+        if sys.is_finalizing():
+            return  # the process ends, and its leases with it
+        self._ended.append(ref)  # type: ignore[arg-type]
+        self.drain()
+
+    def drain(self) -> None:
+        """Work off what has ended, unless somebody is at it: then they do, or they find it after unlocking."""
+        told: list[tuple[Callable[[int], None], int]] = []
+        while (self._ended or self._unsettled is not None) and self.lock.acquire(blocking=False):
+            try:
+                self._settle()
+                while self._ended:
+                    self._let_go(self._ended.popleft(), told)
+            finally:
+                self.lock.release()
+        for tell, id in told:
+            tell(id)
+        if told and not self._held and self.on_idle is not None:
+            self.on_idle()
+
+    def _let_go(self, ref: RootRef, told: list[tuple[Callable[[int], None], int]]) -> None:
+        if ref.window is not None:
+            ref.window.close()
+        if not ref.id:
+            self._private = [other for other in self._private if other is not ref]
+            ref.anchor = None
+            return
+        refs = self._held[ref.id]
+        refs[:] = [other for other in refs if other is not ref]
+        if not refs:
+            del self._held[ref.id]
+        self._write(ref.id)
+        if not refs:
+            told.append((self._last_word(ref.id), ref.id))
+
+    def _last_word(self, id: int) -> Callable[[int], None]:
+        if id in self._ours:
+            self._ours.discard(id)
+            return self._on_drop
+        return _nothing if self.index.is_live(slot_of(id), generation_of(id)) else self._on_hint
+
+    def _settle(self) -> None:
+        """Let the word say what _held says: an interrupt may have fallen between the two."""
+        if self._unsettled is not None:
+            self._write(self._unsettled)
+            self._unsettled = None
+
+    def _write(self, id: int) -> None:
+        if not self.is_passive:
+            self.table.write(slot_of(id), generation_of(id), len(self._held.get(id, ())))
+
+    # --- the end of the connection, and forks -------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Is no view of this connection left?"""
+        return not self._held and not self._private
+
+    def copy_to(self, table: LeaseTable) -> None:
+        """Write all present leases into another table: that of a child about to be forked."""
+        for id, refs in self._held.items():
+            table.write(slot_of(id), generation_of(id), len(refs))
+
+    def keep_for_ever(self) -> None:
+        """No release counts any more: a child without a connection of its own reads under our leases."""
+        for id in self._held:
+            self.table.write(slot_of(id), generation_of(id), 1)
+        self.is_passive = True
+
+    def move_to(self, table: LeaseTable) -> None:
+        """We are the forked child: from now on our leases are the words of this table."""
+        self.lock = threading.Lock()
+        self._ours.clear()
+        self._unsettled = None
+        self.table = table
+
+
+def _nothing(id: int) -> None:
+    """A LIVE object needs nobody to know that one reader less looks at it."""

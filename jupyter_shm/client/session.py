@@ -1,0 +1,194 @@
+"""Everything that belongs to one connection: socket, index, lease table, heap; and what a fork does with it.
+
+A session that is closed, or whose store ended, takes no calls any more; it stays until its last view is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import weakref
+
+from ..errors import ShmError, StoreConnectionError
+from ..linux import packets
+from ..linux.barrier import register_membarrier
+from ..linux.maps import Map, map_shared
+from ..linux.runtime import StorePaths, store_paths
+from ..protocol import messages as m
+from ..tables.index import IndexReader
+from ..tables.layout import INDEX_SIZE
+from ..tables.leases import LEASES_SIZE, LeaseTable
+from . import launch
+from .connection import Connection, greet
+from .heap import Heap
+from .identity import hello
+from .leases import Leases
+
+_sessions: set[Session] = set()
+"""Every session that is open, or that still has views: finalizers of roots reach them only from here."""
+
+_is_barrier_registered = False
+
+
+class Session:
+    """One connection to one store.
+
+    Args:
+        name: Name of the store.
+        sock: Connected, owned from now on.
+        welcome: The store's answer to hello.
+        descriptors: What came with it: heap (read-only, writable), index, lease table; owned from now on.
+    """
+
+    def __init__(self, name: str, sock: socket.socket, welcome: m.Welcome, descriptors: tuple[int, ...]) -> None:
+        self.name = name
+        self.welcome = welcome
+        self.is_retired = False
+        self.paths: StorePaths = store_paths(name)
+        self.connection = Connection(sock, f"the store {name!r} (pid {welcome.pid}, log {self.paths.log})")
+        read_only, writable, index, table = descriptors
+        self.heap = Heap(read_only, writable)
+        self._index_map = map_shared(index, 0, INDEX_SIZE)
+        os.close(index)
+        self._table_map = _map_table(table)
+        self.leases = Leases(
+            IndexReader(self._index_map.view),
+            LeaseTable(self._table_map.view),
+            self.heap,
+            on_hint=lambda id: self.connection.tell(m.Hint(id)),
+            on_drop=lambda id: self.connection.tell(m.Drop(id)),
+        )
+        self._closing = threading.Lock()
+        _register_barrier()
+        _sessions.add(self)
+
+    @classmethod
+    def open(cls, name: str, capacity: int | None, start: bool = True) -> Session:
+        """Connect; arguments and errors as ``launch.open_store``."""
+        return cls(name, *launch.open_store(name, capacity, start))
+
+    def retire(self) -> None:
+        """Take no calls any more; end the connection when the last view is gone, which may be now."""
+        self.is_retired = True
+        self.leases.on_idle = self._finish
+        self.leases.drain()
+        if self.leases.is_idle:
+            self._finish()
+
+    def _finish(self) -> None:
+        with self._closing:
+            if self not in _sessions or not self.leases.is_idle:
+                return
+            _sessions.discard(self)
+        self.connection.sock.close()
+        self._table_map.close()
+        self.leases.index.words.release()
+        self._index_map.close()
+        self.heap.close()
+
+    # --- fork ---------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Open a second connection with a copy of our leases, for the child to take over.
+
+        The parent holds its leases meanwhile, so there is no moment at which nobody does.
+        """
+        self._heir: tuple[socket.socket, Map] | None = None
+        self.leases.lock.acquire()
+        self.connection.hold()
+        try:
+            self._heir = self._second_connection()
+        except (OSError, ShmError):
+            # The child then reads under our leases, which therefore stay.
+            self.leases.keep_for_ever()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the child have what is its own."""
+        if self._heir is not None:
+            sock, table = self._heir
+            sock.close()
+            table.close()
+            self._heir = None
+        self.connection.let_go()
+        self.leases.lock.release()
+        self.leases.drain()
+
+    def after_fork_in_child(self) -> None:
+        """Be a client of our own."""
+        heir, self._heir = self._heir, None
+        self._closing = threading.Lock()
+        if heir is None:
+            # The inherited socket stays open: the store must not see a hang-up while we look at its bytes.
+            self.leases.move_to(self.leases.table)
+            self.leases.is_passive = True
+            self.connection.reset(self.connection.sock)
+            self.connection.broken = "no connection could be had when this process was forked"
+            return
+        self.connection.sock.close()
+        self.connection.reset(heir[0])
+        self._table_map.view.release()
+        self._table_map = heir[1]
+        self.leases.move_to(LeaseTable(heir[1].view))
+        self.leases.drain()
+
+    def _second_connection(self) -> tuple[socket.socket, Map]:
+        sock = launch.connect(self.paths)
+        if sock is None:
+            raise StoreConnectionError(f"nobody listens at {self.paths.socket}")
+        try:
+            welcome, descriptors = greet(sock, hello())
+            packets.close_all(descriptors[:3])
+            table = _map_table(descriptors[3])
+            if welcome.store != self.welcome.store:
+                table.close()
+                raise StoreConnectionError("another store has taken the place of ours")
+        except BaseException:
+            sock.close()
+            raise
+        self.leases.copy_to(LeaseTable(table.view))
+        return sock, table
+
+
+def _map_table(fd: int) -> Map:
+    try:
+        return map_shared(fd, 0, LEASES_SIZE, writable=True)
+    finally:
+        os.close(fd)
+
+
+def _register_barrier() -> None:
+    global _is_barrier_registered
+    if not _is_barrier_registered:
+        _is_barrier_registered = True
+        register_membarrier()
+
+
+_forking: list[weakref.ref[Session]] = []
+
+
+def _before_fork() -> None:
+    _forking[:] = [weakref.ref(session) for session in _sessions]
+    for entry in list(_forking):
+        session = entry()
+        if session is not None:
+            session.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for entry in _forking:
+        session = entry()
+        if session is not None:
+            session.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    for entry in _forking:
+        session = entry()
+        if session is not None:
+            session.after_fork_in_child()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
