@@ -5,7 +5,7 @@
 
 PYTHON       ?= python3
 VENV         ?= .venv
-PIP_FLAGS    ?= --quiet --disable-pip-version-check
+PIP_FLAGS    ?= --quiet --quiet --disable-pip-version-check
 PYTEST_FLAGS ?=
 BENCH_FLAGS  ?=
 # A second interpreter, with the package installed, for the tests in which two Python versions share an object.
@@ -60,7 +60,7 @@ suite test-slow: $(VENV)/.with-test
 	JUPYTER_SHM_TEST_OTHER_PYTHON="$$other" $(PYTEST) -m '$(MARKED)' $(PYTEST_FLAGS)
 
 notebooks: $(VENV)/.with-test        ## Run the notebooks and compare their outputs
-	@$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg $(PYTEST_FLAGS) notebooks
+	@$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 
 test-all: $(VENV)/.with-test        ## Tests and notebooks on every interpreter that is found
 	@set -eu; found=$$($(PY) tools/interpreters.py all); \

@@ -1,8 +1,79 @@
 """One shared-memory object store for all notebooks and processes of this machine.
 
-Names are loaded when first used: the store's own process imports this package too, and must not load numpy.
+    import jupyter_shm as shm
+
+    shm.put(array, "array")      # here
+    shm.get("array")             # in any other process: the same physical pages, read-only
+
+Everything below is loaded when it is first used: the store's own process imports this package too and must load
+neither numpy nor anything slow.
 """
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client.default import connect, delete, get, info, list, put, stats, wait
+    from .client.info import ObjectInfo, ObjectList, StoreStats
+    from .client.refs import ObjectRef
+    from .client.store import Store
+    from .errors import ShmError
+    from .magics import load_ipython_extension, unload_ipython_extension
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "connect": "client.default",
+    "delete": "client.default",
+    "get": "client.default",
+    "info": "client.default",
+    "list": "client.default",
+    "put": "client.default",
+    "stats": "client.default",
+    "wait": "client.default",
+    "ObjectInfo": "client.info",
+    "ObjectList": "client.info",
+    "StoreStats": "client.info",
+    "ObjectRef": "client.refs",
+    "Store": "client.store",
+    "ShmError": "errors",
+    "load_ipython_extension": "magics",
+    "unload_ipython_extension": "magics",
+}
+"""Public name to the module that defines it."""
+
+__all__ = [
+    "ObjectInfo",
+    "ObjectList",
+    "ObjectRef",
+    "ShmError",
+    "Store",
+    "StoreStats",
+    "connect",
+    "delete",
+    "errors",
+    "get",
+    "info",
+    "list",
+    "load_ipython_extension",
+    "put",
+    "stats",
+    "unload_ipython_extension",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module(f"{__name__}.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> Any:
+    return sorted({*globals(), *__all__})

@@ -95,3 +95,17 @@ def runtime_folder(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config)
     shutil.rmtree(folder)
     if killed:
         pytest.fail("a store had to be killed:\n  " + "\n  ".join(killed), pytrace=False)
+
+
+# --- The shipped fixtures ---------------------------------------------------------------------------------------------
+# Of jupyter_shm.testing, which also users of the package have.  Imported inside: a test of a lower floor needs neither
+# the client nor numpy.
+
+
+@pytest.fixture
+def private_store(runtime_folder: Path) -> Iterator[object]:
+    """A store of this test alone, connected; it ends with the test."""
+    from jupyter_shm import testing
+
+    with testing.private_store() as store:
+        yield store

@@ -42,11 +42,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 WITH_IO = {
     *("os", "io", "pathlib", "tempfile", "shutil", "fcntl", "mmap", "resource"),
     *("socket", "select", "selectors", "asyncio", "subprocess", "signal", "multiprocessing", "concurrent"),
-    *("time", "threading", "random"),
+    *("time", "threading", "random", "secrets", "logging"),
 }
 """Modules by which the outside world, or the time of day, gets into code that should be told about both."""
 
-IMPURE_STORE_FILES = {"__main__", "daemon", "keeper", "warmer", "spill"}
+IMPURE_STORE_FILES = {"__main__", "daemon", "doorway", "peers", "regions", "keeper", "warmer", "spill"}
 """The files of store/ that may do I/O.  Every other one, a new one too, takes events and time and returns actions."""
 
 PURE: dict[str, set[str]] = {
@@ -107,12 +107,12 @@ def floors_imported(source: str, module: str) -> set[str]:
     """The floors that a file imports, its own left out.
 
     A name that is no floor was taken from the package itself, ``from .. import put``: it is reported as ``__init__``,
-    because it may come from anywhere.
+    because it may come from anywhere.  ``__version__`` alone comes from there.
     """
     found = set()
     for name in imports(source, module):
         first, *rest = name.split(".")
-        if first == "jupyter_shm":
+        if first == "jupyter_shm" and rest != ["__version__"]:
             found.add(rest[0] if rest and rest[0] in MAY_IMPORT else "__init__")
     return found - {floor_of(module)}
 
@@ -189,6 +189,7 @@ def test_a_file_is_named_after_what_it_is(path: str):
         ("client/views", "from .. import errors", {"errors"}),
         ("client/views", "from .. import put", {"__init__"}),
         ("client/views", "from jupyter_shm import put", {"__init__"}),
+        ("client/views", "from .. import __version__", set()),
         ("client/views", "import jupyter_shm", {"__init__"}),
         ("client/views", "import jupyter_shm.store.core as c", {"store"}),
         ("client/views", "import os, jupyter_shm.store", {"store"}),

@@ -74,7 +74,8 @@ class Leases:
         self._ended: deque[RootRef] = deque()
         self._ours: set[int] = set()  # ids of anonymous objects that this client published
         self._unsettled: int | None = None  # id of an object whose word may not say what _held says
-        self.is_passive = False  # the words are no longer ours to write
+        self._permanent: set[int] = set()  # ids that a child without a connection reads under our leases
+        self._is_passive = False  # the words are another process's to write
 
     # --- taking ------------------------------------------------------------------------------------------------
 
@@ -107,9 +108,14 @@ class Leases:
         finally:
             self.drain()
 
-    def private(self, leased: Leased) -> Root:
-        """A copy-on-write view of a leased object's extent; the lease is held for as long as the view lives."""
-        root, window = self.heap.private(leased.record.offset, leased.record.extent)
+    def private(self, leased: Leased, offset: int, nbytes: int) -> Root:
+        """A copy-on-write view of a leased object's bytes; the lease is held for as long as the view lives.
+
+        Args:
+            leased: The object.
+            offset, nbytes: Bytes of the heap that belong to it, or to an object that it contains.
+        """
+        root, window = self.heap.private(offset, nbytes)
         ref = RootRef(root, self._end)
         ref.id, ref.window, ref.anchor = 0, window, leased.root
         self._private.append(ref)
@@ -141,6 +147,8 @@ class Leases:
 
     def _take(self, slot: int, record: Record, count_read: bool) -> Leased | None:
         """Steps 2 to 4; step 1 gave the record.  The lock is held."""
+        if self._is_passive:
+            return None
         id = object_id(slot, record.generation)
         refs = self._held.get(id)
         if refs:
@@ -221,7 +229,7 @@ class Leases:
                 self.lock.release()
         for tell, id in told:
             tell(id)
-        if told and not self._held and self.on_idle is not None:
+        if self.on_idle is not None and self.is_idle:
             self.on_idle()
 
     def _let_go(self, ref: RootRef, told: list[tuple[Callable[[int], None], int]]) -> None:
@@ -252,8 +260,9 @@ class Leases:
             self._unsettled = None
 
     def _write(self, id: int) -> None:
-        if not self.is_passive:
-            self.table.write(slot_of(id), generation_of(id), len(self._held.get(id, ())))
+        if not self._is_passive:
+            count = len(self._held.get(id, ())) + (id in self._permanent)
+            self.table.write(slot_of(id), generation_of(id), count)
 
     # --- the end of the connection, and forks -------------------------------------------------------------------
 
@@ -268,17 +277,22 @@ class Leases:
             table.write(slot_of(id), generation_of(id), len(refs))
 
     def keep_for_ever(self) -> None:
-        """No release counts any more: a child without a connection of its own reads under our leases."""
+        """A child without a connection of its own reads under our present leases: no release ends them any more."""
+        self._permanent.update(self._held)
         for id in self._held:
-            self.table.write(slot_of(id), generation_of(id), 1)
-        self.is_passive = True
+            self._write(id)
 
-    def move_to(self, table: LeaseTable) -> None:
-        """We are the forked child: from now on our leases are the words of this table."""
+    def move_to(self, table: LeaseTable | None) -> None:
+        """We are the forked child.
+
+        Args:
+            table: From now on our leases are the words of this table; ``None``: they are our parent's, for ever.
+        """
         self.lock = threading.Lock()
         self._ours.clear()
         self._unsettled = None
-        self.table = table
+        self._is_passive = table is None
+        self.table = table or self.table
 
 
 def _nothing(id: int) -> None:

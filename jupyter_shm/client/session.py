@@ -5,9 +5,10 @@ A session that is closed, or whose store ended, takes no calls any more; it stay
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import socket
-import threading
 import weakref
 
 from ..errors import ShmError, StoreConnectionError
@@ -22,7 +23,7 @@ from ..tables.leases import LEASES_SIZE, LeaseTable
 from . import launch
 from .connection import Connection, greet
 from .heap import Heap
-from .identity import hello
+from .identity import hello, kernel_id, label
 from .leases import Leases
 
 _sessions: set[Session] = set()
@@ -44,6 +45,7 @@ class Session:
     def __init__(self, name: str, sock: socket.socket, welcome: m.Welcome, descriptors: tuple[int, ...]) -> None:
         self.name = name
         self.welcome = welcome
+        self.label = label(kernel_id())
         self.is_retired = False
         self.paths: StorePaths = store_paths(name)
         self.connection = Connection(sock, f"the store {name!r} (pid {welcome.pid}, log {self.paths.log})")
@@ -59,7 +61,6 @@ class Session:
             on_hint=lambda id: self.connection.tell(m.Hint(id)),
             on_drop=lambda id: self.connection.tell(m.Drop(id)),
         )
-        self._closing = threading.Lock()
         _register_barrier()
         _sessions.add(self)
 
@@ -67,6 +68,13 @@ class Session:
     def open(cls, name: str, capacity: int | None, start: bool = True) -> Session:
         """Connect; arguments and errors as ``launch.open_store``."""
         return cls(name, *launch.open_store(name, capacity, start))
+
+    def wait_for_end(self) -> None:
+        """Wait until the store, which was asked to end, has closed its socket; ten seconds at most."""
+        with contextlib.suppress(OSError, ValueError):
+            poll = select.poll()
+            poll.register(self.connection.sock, 0)
+            poll.poll(10_000)
 
     def retire(self) -> None:
         """Take no calls any more; end the connection when the last view is gone, which may be now."""
@@ -77,10 +85,11 @@ class Session:
             self._finish()
 
     def _finish(self) -> None:
-        with self._closing:
-            if self not in _sessions or not self.leases.is_idle:
-                return
-            _sessions.discard(self)
+        try:
+            # One operation, and no lock: this may run inside a garbage collection that began in this very method.
+            _sessions.remove(self)
+        except KeyError:
+            return
         self.connection.sock.close()
         self._table_map.close()
         self.leases.index.words.release()
@@ -117,19 +126,17 @@ class Session:
     def after_fork_in_child(self) -> None:
         """Be a client of our own."""
         heir, self._heir = self._heir, None
-        self._closing = threading.Lock()
         if heir is None:
             # The inherited socket stays open: the store must not see a hang-up while we look at its bytes.
-            self.leases.move_to(self.leases.table)
-            self.leases.is_passive = True
+            self.leases.move_to(None)
             self.connection.reset(self.connection.sock)
             self.connection.broken = "no connection could be had when this process was forked"
             return
         self.connection.sock.close()
         self.connection.reset(heir[0])
-        self._table_map.view.release()
-        self._table_map = heir[1]
+        table, self._table_map = self._table_map, heir[1]
         self.leases.move_to(LeaseTable(heir[1].view))
+        table.close()
         self.leases.drain()
 
     def _second_connection(self) -> tuple[socket.socket, Map]:

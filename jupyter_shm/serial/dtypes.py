@@ -8,6 +8,7 @@ keeps it and shares the bytes just as well.
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +69,11 @@ def dtype_from(descr: str) -> np.dtype[Any]:
     Raises:
         ValueError: The text is no dtype, or one that holds objects.
     """
+    # Only records are built anew: their field names can be changed in place, all other dtypes cannot be changed.
+    return _built(descr) if descr.startswith("[") else _built_once(descr)
+
+
+def _built(descr: str) -> np.dtype[Any]:
     try:
         fields: Any = ast.literal_eval(descr) if descr.startswith("[") else descr
         dtype: np.dtype[Any] = np.lib.format.descr_to_dtype(fields)
@@ -76,6 +82,9 @@ def dtype_from(descr: str) -> np.dtype[Any]:
     if dtype.hasobject:
         raise ValueError(f"{descr[:MAX_TEXT]!r} holds Python objects, which are addresses in another process")
     return dtype
+
+
+_built_once = lru_cache(MAX_REMEMBERED)(_built)
 
 
 def _look_at(dtype: np.dtype[Any]) -> PlainDtype | None:

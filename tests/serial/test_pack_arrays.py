@@ -74,22 +74,22 @@ def fields(array):
     return [fields(array[name]) for name in array.dtype.names]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", PLAIN, ids=str)
-def test_an_array_comes_back_with_its_bits_dtype_and_order(store_one, dtype, layout):
-    array = LAYOUTS[layout](noise(dtype))
+def test_an_array_comes_back_with_its_bits_dtype_and_order(store_one, dtype):
+    for layout in LAYOUTS.values():
+        array = layout(noise(dtype))
 
-    meta, parts, root = store_one(array)
-    back = unpack(meta, parts)
+        meta, parts, root = store_one(array)
+        back = unpack(meta, parts)
 
-    assert (meta.kind, meta.type, meta.nbytes) == (NDARRAY, "numpy.ndarray", array.nbytes)
-    assert type(back) is np.ndarray
-    assert same_bits(back, array)
-    assert back.flags.c_contiguous or array.flags.f_contiguous
-    if array.size and array.flags.forc:
-        assert back.strides == np.empty_like(array).strides
-    assert not back.flags.writeable
-    assert back.base is root
+        assert (meta.kind, meta.type, meta.nbytes) == (NDARRAY, "numpy.ndarray", array.nbytes)
+        assert type(back) is np.ndarray
+        assert same_bits(back, array)
+        assert back.flags.c_contiguous or array.flags.f_contiguous
+        if array.size and array.flags.forc:
+            assert back.strides == np.empty_like(array).strides
+        assert not back.flags.writeable
+        assert back.base is root
 
 
 @pytest.mark.parametrize("dtype", PLAIN, ids=str)
@@ -232,7 +232,7 @@ def test_equal_dtypes_with_and_without_metadata_are_told_apart():
 
 
 def test_strings_of_any_length_go_through_pickle(store_one):
-    if not hasattr(np.dtypes, "StringDType"):
+    if not hasattr(getattr(np, "dtypes", None), "StringDType"):
         pytest.skip("numpy 2 brought StringDType")
     array = np.array(["a", "é" * 100], np.dtypes.StringDType())
 

@@ -221,6 +221,7 @@ bound = point.twice
 class Colour(enum.Enum):
     RED = 1
 red = Colour.RED
+code = compile("None", "cell", "eval")
 nested = {"deep": [(shout,)]}
 """
 
@@ -235,6 +236,7 @@ nested = {"deep": [(shout,)]}
         ("point", lambda p: p.twice(), 8),
         ("bound", lambda f: f(), 8),
         ("Bare", lambda cls: cls.__name__, "Bare"),
+        ("code", eval, None),
         ("red", lambda c: c.value, 1),
         ("nested", lambda d: d["deep"][0][0]("b"), "B"),
     ],
@@ -330,6 +332,17 @@ def test_interrupts_and_want_of_memory_pass_through_untouched(store_one, error):
     meta, parts, _ = store_one(Reducible(lambda: (raise_this, (error(),))))
     with pytest.raises(error):
         unpack(meta, parts)
+
+
+def test_want_of_memory_that_passes_is_still_told():
+    calls = []
+
+    def first_time_only():
+        calls.append(1)
+        return raise_this(MemoryError()) if len(calls) == 1 else (int, ())
+
+    with pytest.raises(MemoryError):
+        pack([Reducible(first_time_only)])
 
 
 def test_an_object_nested_too_deeply_says_so():

@@ -1,0 +1,73 @@
+"""The default store of this process, and the module-level functions that use it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from .info import ObjectInfo, ObjectList, StoreStats
+from .refs import ObjectRef
+from .store import UNSET, Store
+
+_lock = threading.Lock()
+_default: Store | None = None
+
+
+def connect(name: str | None = None, *, capacity: int | str | None = None) -> Store:
+    """Connect to this user's store on this machine, and start it if it does not run.
+
+    Args and errors as ``Store``.
+
+    Returns:
+        A connection of your own; ``close()`` it, or let it go.
+    """
+    return Store(name, capacity=capacity)
+
+
+def default_store() -> Store:
+    """The connection behind ``shm.put`` and its siblings, and behind the magics; made at the first use."""
+    global _default
+    with _lock:
+        if _default is None or _default._is_closed:
+            _default = Store()
+        return _default
+
+
+def put(obj: object, name: str | None = None, *, overwrite: bool = True) -> ObjectRef:
+    """``Store.put`` on the default store."""
+    return default_store().put(obj, name, overwrite=overwrite)
+
+
+def get(
+    key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET
+) -> Any:
+    """``Store.get`` on the default store."""
+    return default_store().get(key, mode=mode, copy=copy, timeout=timeout, default=default)
+
+
+def delete(key: Any) -> None:
+    """``Store.delete`` on the default store."""
+    default_store().delete(key)
+
+
+def wait(
+    keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None
+) -> tuple[list[Any], list[Any]]:
+    """``Store.wait`` on the default store."""
+    return default_store().wait(keys, num_returns=num_returns, timeout=timeout)
+
+
+def info(key: Any) -> ObjectInfo:
+    """``Store.info`` on the default store."""
+    return default_store().info(key)
+
+
+def list(pattern: str | None = None, *, anonymous: bool = False) -> ObjectList:
+    """``Store.list`` on the default store."""
+    return default_store().list(pattern, anonymous=anonymous)
+
+
+def stats() -> StoreStats:
+    """``Store.stats`` of the default store."""
+    return default_store().stats()

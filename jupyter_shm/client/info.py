@@ -1,0 +1,266 @@
+"""What users see of the store: ObjectInfo, StoreStats, and the list of objects, as text, rich and HTML tables."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from ..protocol.messages import ObjectFacts, Person
+from ..serial.meta import NDARRAY, Meta
+from ..sizes import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds a lease on an object."""
+
+    pid: int
+    label: str
+    kernel: str
+
+    def __str__(self) -> str:
+        return f"{self.label} (pid {self.pid})"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What is known of one object.
+
+    Attributes:
+        name: ``""`` for an anonymous object.
+        type: Qualified name of the type; ``"?"`` when the object was gone before it could be looked at.
+        shape, dtype: Of what has them, else ``None``.
+        nbytes: Bytes of data.
+        state: ``"live"``, or ``"held"``: its name is gone, and somebody still reads its bytes.
+        version: Counts the puts under this name, from 1.
+        created: When it was published, in UTC.
+        owner: Who published it.
+        holders: Processes that hold a lease on it; at most 32 are told.
+        reads: How often it was fetched.
+        containers: Other stored objects whose bytes refer to this one's.
+        id: Id of the object in its store.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int, ...] | None
+    dtype: str | None
+    nbytes: int
+    state: str
+    version: int
+    created: datetime
+    owner: str
+    holders: tuple[Holder, ...]
+    reads: int
+    containers: int
+    id: int
+    _meta: Meta | None = field(repr=False, compare=False)
+
+    def explain(self) -> str:
+        """Say which bytes a get shares, which it copies, and why."""
+        meta = self._meta
+        if meta is None:
+            return "the object was gone before it could be looked at"
+        if meta.kind == NDARRAY:
+            where = "another object's extent" if meta.parts[0][0] else "its own extent"
+            return f"all {format_size(meta.nbytes)} are shared: an ndarray, read in place from {where}"
+        stream, *shared = meta.parts
+        total = sum(part[2] for part in shared)
+        return (
+            f"{format_size(total)} in {len(shared)} buffer{'s' if len(shared) != 1 else ''} are shared, read in place; "
+            f"{format_size(stream[2])} are a "
+            f"pickle stream, from which each get builds the {meta.type} anew"
+        )
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Label and text of each fact, in the order in which people want them."""
+        rows = [
+            ("name", self.name or "(anonymous)"),
+            ("type", self.type),
+            ("shape", format_shape(self.shape)),
+            ("dtype", self.dtype or "-"),
+            ("size", format_size(self.nbytes)),
+            ("state", self.state),
+            ("version", str(self.version)),
+            ("created", f"{self.created.astimezone():%Y-%m-%d %H:%M:%S}"),
+            ("owner", self.owner),
+            ("holders", ", ".join(map(str, self.holders)) or "nobody"),
+            ("reads", str(self.reads)),
+            ("memory", self.explain()),
+        ]
+        return rows if not self.containers else [*rows, ("contained in", f"{self.containers} other objects")]
+
+    def __rich__(self) -> Any:
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for label, text in self.rows():
+            table.add_row(label, _plain(text))
+        return table
+
+    def __str__(self) -> str:
+        return "\n".join(f"{label:12} {text}" for label, text in self.rows())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return _html_table((), self.rows())
+
+
+class ObjectList(list[ObjectInfo]):
+    """A list of objects that shows itself as a table."""
+
+    HEADINGS = ("name", "type", "shape", "dtype", "size", "version", "owner", "holders", "reads", "state")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of texts per object, in the order of ``HEADINGS``."""
+        return [
+            (
+                info.name or "(anonymous)",
+                info.type,
+                format_shape(info.shape),
+                info.dtype or "-",
+                format_size(info.nbytes),
+                str(info.version),
+                info.owner,
+                str(len(info.holders)),
+                str(info.reads),
+                info.state,
+            )
+            for info in self
+        ]
+
+    def __rich__(self) -> Any:
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, caption=None if self else "the store is empty")
+        for heading in self.HEADINGS:
+            right = heading in {"size", "version", "holders", "reads"}
+            table.add_column(heading, justify="right" if right else "left", overflow="fold")
+        for row in self.rows():
+            table.add_row(*map(_plain, row))
+        return table
+
+    def __str__(self) -> str:
+        return _text_table(self.HEADINGS, self.rows()) if self else "the store is empty"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return _html_table(self.HEADINGS, self.rows()) if self else "<em>the store is empty</em>"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """The store's accounts.  Sizes in bytes.
+
+    Attributes:
+        capacity: What used and reserved may be together.
+        used: Pages of sealed objects, held ones included.
+        held: The part of it whose names are gone, but which somebody still reads.
+        reserved: Extents that are being filled.
+        objects, names, clients: How many there are.
+        payload: Bytes of data, as published.
+        uptime: Seconds.
+        pid: Of the store's process.
+        version, python: Of the store's process.
+    """
+
+    capacity: int
+    used: int
+    held: int
+    reserved: int
+    objects: int
+    names: int
+    clients: int
+    payload: int
+    uptime: float
+    pid: int
+    version: str
+    python: str
+
+    @property
+    def free(self) -> int:
+        """Bytes that may still be put."""
+        return max(0, self.capacity - self.used - self.reserved)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Label and text of each account."""
+        sizes = ("capacity", "used", "held", "reserved", "free")
+        return [
+            *((label, format_size(getattr(self, label))) for label in sizes),
+            ("objects", f"{self.objects:,} ({self.names:,} named)"),
+            ("clients", str(self.clients)),
+            ("store", f"pid {self.pid}, jupyter_shm {self.version}, Python {self.python}, up {self.uptime:.0f} s"),
+        ]
+
+    def __rich__(self) -> Any:
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for label, text in self.rows():
+            table.add_row(label, text)
+        return table
+
+    def __str__(self) -> str:
+        return "\n".join(f"{label:10} {text}" for label, text in self.rows())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        return _html_table((), self.rows())
+
+
+def object_info(facts: ObjectFacts, meta: Meta | None, people: dict[int, Person]) -> ObjectInfo:
+    """Put together what the store, the object itself and the list of clients say."""
+    found = (people[id] for id in facts.holders if id in people)
+    return ObjectInfo(
+        name=facts.name,
+        type=meta.type if meta else "?",
+        shape=meta.shape if meta else None,
+        dtype=meta.dtype if meta else None,
+        nbytes=facts.payload,
+        state=facts.state,
+        version=facts.version,
+        created=datetime.fromtimestamp(facts.created_ns / 1e9, timezone.utc),
+        owner=facts.label,
+        holders=tuple(Holder(person.pid, person.label, person.kernel) for person in found),
+        reads=facts.reads,
+        containers=facts.containers,
+        id=facts.id,
+        _meta=meta,
+    )
+
+
+def format_shape(shape: tuple[int, ...] | None) -> str:
+    """Show a shape: ``"1,000 × 3"``, ``"scalar"``, or ``"-"`` for what has none."""
+    if shape is None:
+        return "-"
+    return " × ".join(f"{size:,}" for size in shape) or "scalar"
+
+
+def _plain(text: str) -> Any:
+    # A name such as "[red]" is text, not markup.
+    from rich.text import Text
+
+    return Text(text)
+
+
+def _text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [headings, *rows])
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _html_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{html.escape(heading)}</th>' for heading in headings)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"

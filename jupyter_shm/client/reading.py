@@ -1,0 +1,107 @@
+"""From a leased object in the heap to the object that its publisher put."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import DeserializeError, InvalidModeError, ProtocolError
+from ..protocol.messages import ObjectFacts
+from ..serial.meta import NDARRAY, Meta, decode_meta
+from ..serial.unpack import copy_out, unpack
+from ..tables.layout import DYING, LIVE, generation_of, slot_of
+from ..tables.prefix import HEAD_SIZE, data_start, read_head
+from .heap import Root
+from .leases import Leased, Leases
+
+MODES = ("r", "c")
+"""Read modes, named as numpy's ``mmap_mode``: a read-only view; a private copy-on-write view."""
+
+
+def read(leases: Leases, leased: Leased, mode: str, copy: bool) -> Any:
+    """Build the object.
+
+    Args:
+        leases: Of the session that the object was leased with.
+        leased: The object; what is built holds its root for as long as it looks at the bytes.
+        mode: ``"r"`` or ``"c"``.
+        copy: An ordinary private copy instead.
+
+    Raises:
+        InvalidModeError: This type cannot be read in this mode.
+        DeserializeError: It cannot be rebuilt here.
+    """
+    meta, start = read_meta(leased)
+    if copy:
+        return copy_out(meta, _parts(meta, leased.root, leased.base, start))
+    if mode == "r":
+        return unpack(meta, _parts(meta, leased.root, leased.base, start))
+    if meta.kind != NDARRAY:
+        raise InvalidModeError(
+            f"mode='c' gives a private copy-on-write view of an ndarray; {_named(leased)} is a {meta.type}. Use "
+            "copy=True for a private copy."
+        )
+    source, offset, nbytes = meta.parts[0]
+    return unpack(meta, [leases.private(leased, offset if source else start + offset, nbytes)])
+
+
+def read_meta(leased: Leased) -> tuple[Meta, int]:
+    """Read what an object says of itself.
+
+    Returns:
+        The meta, and where in the heap its own data starts.
+
+    Raises:
+        DeserializeError: It cannot be read.
+    """
+    record = leased.record
+    at = record.offset - leased.base
+    data = leased.root[at : at + record.nbytes].data
+    try:
+        count, size = read_head(data, record.nbytes)
+    except ProtocolError as error:
+        raise DeserializeError(f"{_named(leased)} cannot be read: {error}. Publish it again.") from error
+    begin = HEAD_SIZE + 8 * count
+    return decode_meta(data[begin : begin + size]), record.offset + data_start(count, size)
+
+
+def peek_meta(leases: Leases, facts: ObjectFacts) -> Meta | None:
+    """Read what an object says of itself, without keeping it, and even when it is no longer LIVE.
+
+    Returns:
+        ``None`` when it was gone meanwhile, or was written by a release whose meta we cannot read.
+    """
+    try:
+        count, size = read_head(leases.heap.read(facts.offset, HEAD_SIZE), facts.nbytes)
+        data = leases.heap.read(facts.offset + HEAD_SIZE + 8 * count, size)
+        # Only now: if it is not free yet, then what was read before was this object's.
+        state = leases.index.state(slot_of(facts.id))
+        is_there = state >> 8 == generation_of(facts.id) and state & 0xFF in {LIVE, DYING}
+        return decode_meta(data) if is_there else None
+    except (ProtocolError, DeserializeError):
+        return None
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a read mode that does not exist, before anything is looked up."""
+    if mode not in MODES:
+        raise InvalidModeError(
+            f"mode is {mode!r}; it is 'r' (a read-only view) or 'c' (a private copy-on-write view). For an ordinary "
+            "copy use copy=True."
+        )
+
+
+def _parts(meta: Meta, root: Root, base: int, start: int) -> list[Root]:
+    parts = []
+    for source, offset, nbytes in meta.parts:
+        at = (offset if source else start + offset) - base
+        if at < 0 or at + nbytes > root.nbytes:
+            raise DeserializeError(
+                f"a part of this {meta.type} ({nbytes} bytes at {offset}) is outside of what is mapped here. Publish "
+                "a copy of it, or raise the limit of the address space (ulimit -v)."
+            )
+        parts.append(root[at : at + nbytes])
+    return parts
+
+
+def _named(leased: Leased) -> str:
+    return repr(leased.record.key().decode(errors="replace")) if leased.record.name_nbytes else "the anonymous object"

@@ -1,0 +1,55 @@
+"""ObjectRef: what ``put`` returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .leases import Leased
+
+
+class ObjectRef:
+    """Names one stored object for ever: this very version, whatever is published under its name later.
+
+    A named object lives as long as its name means it; the ref does not keep it.  An anonymous one lives as long as a
+    ref or a view of it does in the process that put it.
+
+    Attributes:
+        id: Id of the object in its store.
+        store: Id of the store, a random number.
+        name: The name that it was published under; ``""`` for an anonymous object.
+        version: Counts the puts under the name, from 1.
+        replaced_version: The version that this put replaced; 0 when the name was free.
+        replaced_owner: Who had published that.
+    """
+
+    __slots__ = ("__weakref__", "_lease", "id", "name", "replaced_owner", "replaced_version", "store", "version")
+
+    def __init__(
+        self,
+        store: int,
+        id: int,
+        name: str,
+        version: int,
+        replaced: tuple[int, str] = (0, ""),
+        lease: Leased | None = None,
+    ) -> None:
+        self.store = store
+        self.id = id
+        self.name = name
+        self.version = version
+        self.replaced_version, self.replaced_owner = replaced
+        self._lease = lease
+
+    def __repr__(self) -> str:
+        if self.name:
+            return f"ObjectRef({self.name!r}, version {self.version})"
+        return "ObjectRef(anonymous: freed with this reference; put(obj, name=...) publishes)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ObjectRef):
+            return NotImplemented
+        return (self.store, self.id) == (other.store, other.id)
+
+    def __hash__(self) -> int:
+        return hash((self.store, self.id))

@@ -1,0 +1,494 @@
+"""The store as users see it: put and get by name, wait, list, and the accounts."""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ..errors import (
+    ClosedError,
+    GetTimeoutError,
+    InvalidKeyError,
+    ObjectNotFoundError,
+    ShmError,
+    StoreConnectionError,
+)
+from ..linux.runtime import store_name
+from ..protocol import messages as m
+from ..protocol.names import encode_name
+from ..serial.pack import pack
+from ..sizes import format_size, parse_size
+from . import reading
+from .connection import FOREVER, Timeout
+from .info import ObjectInfo, ObjectList, StoreStats, object_info
+from .leases import Leased
+from .refs import ObjectRef
+from .session import Session
+from .writing import Found, Placed, joined, place
+
+SMALL = 64 << 10
+"""Bytes up to which an object's parts are joined in memory and written with one call."""
+
+Key = "str | ObjectRef"
+
+
+class _Unset:
+    """Tells an argument that was left out from ``None``."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+UNSET: Any = _Unset()
+
+
+class Store:
+    """A connection to this user's store on this machine.
+
+    Args:
+        name: Which store, if there are several; ``JUPYTER_SHM_STORE`` or ``"default"`` if omitted.
+        capacity: Bytes, or text such as ``"8GB"``, for a store that has to be started; ``JUPYTER_SHM_CAPACITY`` or
+            half of the memory if omitted.
+
+    Any thread may use it.  It survives the end of its store process: the next call connects to a store anew.
+    """
+
+    def __init__(self, name: str | None = None, *, capacity: int | str | None = None) -> None:
+        self.name = store_name(name)
+        self._capacity = None if capacity is None else parse_size(capacity, "capacity")
+        self._is_closed = False
+        self._opening = threading.Lock()
+        self._session = self._open()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else f"pid {self._session.welcome.pid}"
+        return f"<Store {self.name!r}, {state}>"
+
+    # --- put and get -------------------------------------------------------------------------------------------
+
+    def put(self, obj: object, name: str | None = None, *, overwrite: bool = True) -> ObjectRef:
+        """Store a snapshot of an object.  Later changes of ``obj`` are not seen by anybody.
+
+        What lives in the store already (a fetched array, a slice of one) is not copied: the new object refers to the
+        same bytes.
+
+        Args:
+            obj: Anything that cloudpickle can pickle.
+            name: Publish it under this name, 1 to 128 bytes of UTF-8.  Without one, the object lives as long as a
+                reference or a view of it does in this process.
+            overwrite: May it replace what is published under the name?  Who reads that keeps the old bytes.
+
+        Returns:
+            A reference to this very version.
+
+        Raises:
+            UnpicklableError: The text names the path to the culprit.
+            InvalidNameError, InvalidKeyError: The name cannot be one.
+            ObjectExistsError: The name is taken and ``overwrite`` is false.
+            StoreFullError: It does not fit; the text says why and names the largest objects.
+
+        Whatever is raised, the store is as it was.
+        """
+        if name is not None:
+            encode_name(name)
+        packed = pack(obj)
+        session = self._use()
+        placed = place(packed, session.label, lambda buffer: _find(session, buffer))
+        return _put(session, placed, name or "", overwrite)
+
+    def get(
+        self, key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET
+    ) -> Any:
+        """Fetch an object without copying it.
+
+        Args:
+            key: A name, an ObjectRef, or a list or tuple of them (which gives a list).
+            mode: ``"r"``: a read-only view of the stored bytes.  ``"c"``, for ndarrays: a private copy-on-write
+                view; writable at once, and nobody else sees what is written.
+            copy: An ordinary private copy instead of a view.
+            timeout: Seconds to wait for a name that is not published; ``None`` for ever.  Left out: do not wait.
+            default: What to give for a name that is not published, instead of an error.
+
+        Returns:
+            The object.  Views of it stay valid whatever happens to the name, to this connection and to the store.
+
+        Raises:
+            ObjectNotFoundError: Nobody has published the name, or the version that the reference means is gone.
+            GetTimeoutError: Nobody published it in time.
+            InvalidModeError, InvalidKeyError: The arguments make no sense.
+            DeserializeError: This interpreter cannot rebuild the object.
+        """
+        reading.check_mode(mode)
+        deadline = _deadline(timeout)
+        if isinstance(key, (list, tuple)):
+            for one in key:
+                _check_key(one)
+            return [self._get(one, mode, copy, deadline, default) for one in key]
+        return self._get(key, mode, copy, deadline, default)
+
+    def _get(self, key: Any, mode: str, copy: bool, deadline: float | None, default: Any) -> Any:
+        name = _check_key(key)
+        session = self._use()
+        leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
+        if leased is None:
+            try:
+                leased = self._take_missed(session, key, deadline)
+            except (ObjectNotFoundError, GetTimeoutError):
+                if default is UNSET:
+                    raise
+                return default
+        return reading.read(session.leases, leased, mode, copy)
+
+    def _take_missed(self, session: Session, key: Any, deadline: float | None) -> Leased:
+        """A miss is never believed: ask the store, and wait if that is wanted."""
+        if isinstance(key, ObjectRef):
+            raise ObjectNotFoundError(f"the object that {key!r} means is gone: deleted, replaced, or its store ended")
+        name = encode_name(key)
+        while True:
+            if deadline is None:
+                self._confirm(session, key)
+            else:
+                self._wait_for(session, (key,), 1, deadline)
+            leased = session.leases.take(name)
+            if leased is not None:
+                return leased
+
+    def _confirm(self, session: Session, name: str) -> None:
+        try:
+            session.connection.request(m.Look, name)
+        except ObjectNotFoundError as error:
+            raise ObjectNotFoundError(f"{error.text}{self._alternatives(session, name)}") from None
+
+    def _alternatives(self, session: Session, name: str) -> str:
+        """What the store does have: most misses are slips of the pen."""
+        import difflib
+
+        page = session.connection.request(m.List, 0, False)
+        names = [facts.name for facts in page.objects]
+        close = difflib.get_close_matches(name, names, n=3) or sorted(names)[:5]
+        if not close:
+            return ". The store is empty; pass timeout= to wait for it"
+        return f". There is {', '.join(map(repr, close))}{', ...' if len(names) > len(close) else ''}"
+
+    def _take_ref(self, session: Session, ref: ObjectRef) -> Leased | None:
+        return session.leases.take_id(ref.id) if ref.store == session.welcome.store else ref._lease
+
+    # --- names -------------------------------------------------------------------------------------------------
+
+    def delete(self, key: Any) -> None:
+        """Take a name away, at once.  Who reads the object keeps its bytes; the last one to let go frees them.
+
+        Args:
+            key: A name, or an ObjectRef: then only if the name still means that version.
+
+        Raises:
+            ObjectNotFoundError: There is no such object.
+        """
+        name = _check_key(key)
+        session = self._use()
+        if name is not None:
+            session.connection.request(m.Delete, key, 0)
+        elif key.store == session.welcome.store:
+            session.connection.request(m.Delete, "", key.id)
+        else:
+            raise ObjectNotFoundError(f"the object that {key!r} means is gone: its store ended")
+
+    def wait(
+        self, keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None
+    ) -> tuple[list[Any], list[Any]]:
+        """Wait until so many of these are there.
+
+        Args:
+            keys: Names and ObjectRefs, each once.
+            num_returns: How many.
+            timeout: Seconds; ``None`` for ever.
+
+        Returns:
+            ``(ready, pending)``, each in the order of ``keys``.  After a timeout ``ready`` may be shorter than
+            ``num_returns``; it is longer when more were there.
+
+        Raises:
+            ValueError: ``num_returns`` is not between 1 and the number of keys, or a key comes twice.
+        """
+        keys = [keys] if isinstance(keys, (str, ObjectRef)) else list(keys)
+        for key in keys:
+            _check_key(key)
+        if not 1 <= num_returns <= len(keys):
+            raise ValueError(f"num_returns is {num_returns}; it must be between 1 and the number of keys, {len(keys)}")
+        if len(set(keys)) < len(keys):
+            raise ValueError("a key comes twice in keys; each may come once")
+        session = self._use()
+        names = tuple(key for key in keys if isinstance(key, str))
+        refs = len(keys) - len(names)  # a reference is given out when its object is there
+        if num_returns > refs:
+            try:
+                self._wait_for(session, names, num_returns - refs, _deadline(timeout) or FOREVER)
+            except GetTimeoutError:
+                pass
+        present = {name for name in names if self._is_published(session, name)}
+        ready = [key for key in keys if isinstance(key, ObjectRef) or key in present]
+        return ready, [key for key in keys if key not in ready]
+
+    def _wait_for(self, session: Session, names: tuple[str, ...], count: int, deadline: float) -> tuple[str, ...]:
+        if len(names) > m.MAX_WAIT_NAMES:
+            raise ValueError(f"cannot wait for {len(names)} names at once; the limit is {m.MAX_WAIT_NAMES}")
+        try:
+            ready: m.Ready = session.connection.request(m.Wait, names, count, deadline=deadline)
+        except Timeout:
+            what = repr(names[0]) if len(names) == 1 else f"{count} of {len(names)} names"
+            raise GetTimeoutError(f"nobody published {what} in time") from None
+        return ready.names
+
+    def _is_published(self, session: Session, name: str) -> bool:
+        if session.leases.index.find(encode_name(name)) is not None:
+            return True
+        try:
+            session.connection.request(m.Look, name)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    # --- what there is -----------------------------------------------------------------------------------------
+
+    def info(self, key: Any) -> ObjectInfo:
+        """Everything that is known of one object, and who holds it.
+
+        Raises:
+            ObjectNotFoundError: There is no such object.
+        """
+        name = _check_key(key)
+        session = self._use()
+        fields = (key, 0) if name is not None else ("", key.id)
+        facts: m.Facts = session.connection.request(m.Info, *fields)
+        return self._infos(session, [facts.object])[0]
+
+    def list(self, pattern: str | None = None, *, anonymous: bool = False) -> ObjectList:
+        """What is published, the newest last.
+
+        Args:
+            pattern: Only names that match it, as in a shell: ``"run*"``.
+            anonymous: Objects without a name too, and those that live on only because somebody reads them.
+        """
+        session = self._use()
+        found: list[m.ObjectFacts] = []
+        after = 0
+        while True:
+            page: m.Page = session.connection.request(m.List, after, anonymous)
+            found += page.objects
+            after = page.last
+            if not after:
+                break
+        if pattern is not None:
+            found = [facts for facts in found if fnmatch.fnmatchcase(facts.name, pattern)]
+        return ObjectList(self._infos(session, sorted(found, key=lambda facts: facts.created_ns)))
+
+    def stats(self) -> StoreStats:
+        """The store's accounts."""
+        got: m.Accounts = self._use().connection.request(m.Stats)
+        return StoreStats(
+            capacity=got.capacity,
+            used=got.used,
+            held=got.held,
+            reserved=got.reserved,
+            objects=got.objects,
+            names=got.names,
+            clients=got.clients,
+            payload=got.payload,
+            uptime=got.uptime,
+            pid=got.pid,
+            version=got.package,
+            python=got.python,
+        )
+
+    def _infos(self, session: Session, found: Iterable[m.ObjectFacts]) -> list[ObjectInfo]:
+        found = tuple(found)
+        people = _people(session) if any(facts.holders for facts in found) else {}
+        infos = []
+        for facts in found:
+            infos.append(object_info(facts, reading.peek_meta(session.leases, facts), people))
+        return infos
+
+    # --- as a mapping ------------------------------------------------------------------------------------------
+    # Not a MutableMapping: its mixins would fetch every object to answer `in`, `==` or `clear`.
+
+    def __setitem__(self, name: str, obj: object) -> None:
+        encode_name(name)
+        self.put(obj, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __delitem__(self, name: str) -> None:
+        encode_name(name)
+        self.delete(name)
+
+    def __contains__(self, name: object) -> bool:
+        encode_name(name)
+        return self._is_published(self._use(), str(name))
+
+    def __len__(self) -> int:
+        return self.stats().names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __bool__(self) -> bool:
+        # An empty store is a store; `if store:` asks whether there is one.
+        return True
+
+    def keys(self) -> list[str]:
+        """The names, sorted."""
+        session = self._use()
+        names: list[str] = []
+        after = 0
+        while True:
+            page: m.Page = session.connection.request(m.List, after, False)
+            names += (facts.name for facts in page.objects)
+            after = page.last
+            if not after:
+                return sorted(names)
+
+    def pop(self, name: str, default: Any = UNSET) -> Any:
+        """Fetch an object and take its name away; views of it stay valid."""
+        encode_name(name)
+        obj = self.get(name) if default is UNSET else self.get(name, default=UNSET_OBJECT)
+        if obj is UNSET_OBJECT:
+            return default
+        self.delete(name)
+        return obj
+
+    def clear(self) -> None:
+        """Take every name away.  Nothing is fetched."""
+        for name in self.keys():
+            try:
+                self.delete(name)
+            except ObjectNotFoundError:
+                pass  # somebody else was faster
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.keys()
+
+    # --- coming and going --------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End this connection.  Views that were fetched through it stay valid.  Safe to call again."""
+        self._is_closed = True
+        self._retire()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.close()
+
+    def shutdown(self, force: bool = False) -> None:
+        """End the whole store and this connection.  What is published is lost; existing views stay valid.
+
+        Args:
+            force: Also while other processes are connected.
+
+        Raises:
+            StoreInUseError: Other processes are connected; the text names them.
+        """
+        session = self._use()
+        session.connection.request(m.Stop, force)
+        session.wait_for_end()
+        self.close()
+
+    def _use(self) -> Session:
+        """The session to call; a new one if the store or the connection ended."""
+        if self._is_closed:
+            raise ClosedError(f"this connection to the store {self.name!r} was closed; connect() gives a new one")
+        session = self._session
+        if session.connection.broken is None:
+            return session
+        with self._opening:
+            if self._session is session:
+                self._retire()
+                self._session = self._open()
+        return self._session
+
+    def _open(self) -> Session:
+        session = Session.open(self.name, self._capacity)
+        granted = session.welcome.capacity
+        if self._capacity is not None and granted != self._capacity:
+            warnings.warn(
+                f"the store {self.name!r} runs already with a capacity of {format_size(granted)}; the "
+                f"{format_size(self._capacity)} asked for are not applied. Stop it first (`jupyter shm stop`).",
+                stacklevel=3,
+            )
+        # Without close() the connection ends with this object; views go on.
+        self._retire = weakref.finalize(self, session.retire)
+        self._retire.atexit = False
+        return session
+
+
+UNSET_OBJECT = object()
+
+
+def _put(session: Session, placed: Placed, name: str, overwrite: bool) -> ObjectRef:
+    """Reserve, write, commit.  Whatever interrupts it, the store takes back what nobody will know of."""
+    connection = session.connection
+    tickets: list[int] = []
+    try:
+        reserved: m.Reserved = connection.request(m.Reserve, placed.nbytes, ticket=tickets)
+        small = placed.nbytes <= SMALL and len(placed.buffers) > 1
+        session.heap.write(reserved.offset, joined(placed.buffers, placed.nbytes) if small else placed.buffers)
+        facts = (name, placed.nbytes, placed.payload, placed.created_ns, overwrite)
+        done: m.Committed = connection.request(m.Commit, reserved.id, *facts, ticket=tickets)
+        lease = None
+        if not name:
+            session.leases.own(done.id)
+            lease = session.leases.take_id(done.id, count_read=False)
+            if lease is None:
+                raise StoreConnectionError("the store lost an object that it has just committed; see its log")
+        replaced = (done.replaced_version, done.replaced_label)
+        return ObjectRef(session.welcome.store, done.id, name, done.version, replaced, lease)
+    except BaseException as error:
+        for ticket in tickets:
+            connection.cancel(ticket)
+        if isinstance(error, ShmError) and error.reason == "full":
+            error.text = f"cannot put {name or 'an anonymous object'!r}: {error.text}"
+        raise
+
+
+def _find(session: Session, buffer: memoryview) -> Found | None:
+    """Where a buffer's bytes are in the store, if they are, under a lease of ours."""
+    offset = session.heap.offset_of(buffer)
+    if offset is None:
+        return None
+    leases = session.leases
+    id = leases.holder_of(offset, buffer.nbytes) or leases.contained_holder(offset, buffer.nbytes)
+    return None if id is None else (id, offset)
+
+
+def _people(session: Session) -> dict[int, m.Person]:
+    people: dict[int, m.Person] = {}
+    after = 0
+    while True:
+        page: m.People = session.connection.request(m.Clients, after)
+        people.update((person.id, person) for person in page.clients)
+        after = page.last
+        if not after:
+            return people
+
+
+def _check_key(key: Any) -> bytes | None:
+    """The name's bytes; ``None`` for an ObjectRef."""
+    if isinstance(key, str):
+        return encode_name(key)
+    if isinstance(key, ObjectRef):
+        return None
+    raise InvalidKeyError(f"a key is a name (str) or an ObjectRef, got {type(key).__name__}: {key!r:.100}")
+
+
+def _deadline(timeout: Any) -> float | None:
+    """``None``: do not wait; FOREVER; or a time of ``time.monotonic``."""
+    if timeout is UNSET:
+        return None
+    return FOREVER if timeout is None else time.monotonic() + max(0.0, float(timeout))

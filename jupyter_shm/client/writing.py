@@ -1,0 +1,112 @@
+"""Where each buffer of an object goes: in its own extent, or nowhere, because the store has the bytes already."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cloudpickle
+import numpy as np
+
+from ..serial.meta import Meta, encode_meta
+from ..serial.pack import Buffer, Packed
+from ..tables.prefix import ALIGN, pack_prefix
+
+Found = tuple[int, int]
+"""Where bytes already are: id of an object that this client holds a lease on, and the offset in the heap."""
+
+SMALLEST_SHARED = 4096
+"""Bytes from which on a buffer that is in the store already is referred to instead of copied.  A smaller one is
+copied faster, and does not keep the other object's memory."""
+
+_PYTHON = sys.version_info[:2]
+
+
+@dataclass(slots=True)
+class Placed:
+    """An object ready to be written into an extent.
+
+    Attributes:
+        nbytes: Bytes of extent that it takes.
+        payload: Bytes of data, referred to ones included.
+        created_ns: As the meta says.
+        buffers: ``(bytes from the start of the extent, what to write there)``.
+        contained: Ids of the objects whose bytes it refers to; their leases must be held until the commit is
+            answered.
+    """
+
+    nbytes: int
+    payload: int
+    created_ns: int
+    buffers: list[tuple[int, Buffer]]
+    contained: tuple[int, ...]
+
+
+def place(packed: Packed, publisher: str, find: Callable[[memoryview], Found | None]) -> Placed:
+    """Lay an object out.
+
+    Args:
+        packed: The object's buffers.
+        publisher: Label of this process.
+        find: Where a buffer's bytes are in the store, if they are there and we hold a lease on them.
+
+    Returns:
+        What to write where.
+    """
+    contained: list[int] = []
+    parts: list[tuple[int, int, int]] = []
+    own: list[tuple[int, Buffer]] = []
+    end = 0
+    for buffer in packed.buffers:
+        found = find(buffer) if isinstance(buffer, memoryview) and buffer.nbytes >= SMALLEST_SHARED else None
+        if found is not None:
+            parts.append((_number(contained, found[0]), found[1], buffer.nbytes))
+        else:
+            end += -end % ALIGN
+            parts.append((0, end, buffer.nbytes))
+            own.append((end, buffer))
+            end += buffer.nbytes
+    meta = _meta(packed, publisher, tuple(parts))
+    prefix = pack_prefix(tuple(contained), encode_meta(meta))
+    start = len(prefix)
+    buffers: list[tuple[int, Buffer]] = [(0, memoryview(prefix)), *((start + at, buffer) for at, buffer in own)]
+    return Placed(start + end, meta.nbytes, meta.created_ns, buffers, tuple(contained))
+
+
+def _number(contained: list[int], id: int) -> int:
+    if id not in contained:
+        contained.append(id)
+    return contained.index(id) + 1
+
+
+def _meta(packed: Packed, publisher: str, parts: tuple[tuple[int, int, int], ...]) -> Meta:
+    return Meta(
+        kind=packed.kind,
+        type=packed.type,
+        shape=packed.shape,
+        dtype=packed.dtype,
+        nbytes=packed.nbytes,
+        array=packed.array,
+        python=(_PYTHON[0], _PYTHON[1]),
+        cloudpickle=cloudpickle.__version__,
+        by_value=packed.by_value,
+        publisher=publisher,
+        pid=os.getpid(),
+        created_ns=time.time_ns(),
+        parts=parts,
+    )
+
+
+def joined(buffers: list[tuple[int, Buffer]], nbytes: int) -> list[tuple[int, Buffer]]:
+    """Make one write of many: for a small object a copy in memory is cheaper than a system call for each part."""
+    whole = np.empty(nbytes, np.uint8)
+    for at, buffer in buffers:
+        whole[at : at + buffer.nbytes] = (
+            np.frombuffer(buffer, np.uint8)
+            if isinstance(buffer, memoryview)
+            else np.ascontiguousarray(buffer).reshape(-1).view(np.uint8)
+        )
+    return [(0, whole.data)]

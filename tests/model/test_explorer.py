@@ -1,0 +1,72 @@
+"""The explorer itself: that it visits everything, finds the nearest fault, and never reports an unfinished search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .explorer import explore
+
+SIZE = 7  # the toy system: a token on a board of 7 x 7 fields that moves right or up
+
+
+def moves(field: tuple[int, int]) -> Iterator[tuple[str, tuple[int, int]]]:
+    x, y = field
+    if x + 1 < SIZE:
+        yield "right", (x + 1, y)
+    if y + 1 < SIZE:
+        yield "up", (x, y + 1)
+
+
+def nothing_wrong(field: tuple[int, int]) -> None:
+    return None
+
+
+def test_every_reachable_state_is_visited_once():
+    report = explore((0, 0), moves, nothing_wrong)
+
+    assert report.states == SIZE * SIZE
+    assert report.labels == {"right", "up"}
+    assert report.trace is None
+    assert report.violation is None
+
+
+def test_the_trace_is_a_shortest_way_to_the_violation_in_the_order_of_its_steps():
+    forbidden = {(3, 2), (6, 6), (5, 1)}
+
+    report = explore((0, 0), moves, lambda field: f"on {field}" if field in forbidden else None)
+
+    assert report.violation == "on (3, 2)"
+    assert report.trace is not None
+    assert len(report.trace) == 5
+    x, y = report.trace.count("right"), report.trace.count("up")
+    assert (x, y) == (3, 2)
+
+
+def test_a_trace_can_be_walked_again_step_by_step():
+    report = explore((0, 0), moves, lambda field: "corner" if field == (6, 6) else None)
+
+    field = (0, 0)
+    for label in report.trace or []:
+        field = dict(moves(field))[label]
+
+    assert field == (6, 6)
+
+
+def test_an_initial_state_that_breaks_a_promise_is_reported_with_no_steps():
+    report = explore((0, 0), moves, lambda field: "at once")
+
+    assert report.trace == []
+    assert report.violation == "at once"
+
+
+def test_a_space_larger_than_the_limit_is_an_error_and_not_a_clean_report():
+    with pytest.raises(RuntimeError, match="more than 10 states"):
+        explore((0, 0), moves, nothing_wrong, limit=10)
+
+
+def test_a_violation_within_the_limit_is_found_however_large_the_space_is():
+    report = explore(0, lambda n: [("next", n + 1)], lambda n: "reached" if n == 40 else None, limit=50)
+
+    assert report.trace == ["next"] * 40
