@@ -51,7 +51,7 @@ suite test-slow: $(VENV)/.with-test
 	    found=$$($(PY) tools/interpreters.py other); \
 	    if [ -n "$$found" ]; then \
 	        version=$${found%% *}; \
-	        $(MAKE) .venv-$$version/.with-runtime VENV=.venv-$$version PYTHON="$${found#* }"; \
+	        $(MAKE) --silent .venv-$$version/.with-runtime VENV=.venv-$$version PYTHON="$${found#* }"; \
 	        other=$(CURDIR)/.venv-$$version/bin/python; \
 	    else \
 	        echo "No second Python (3.10 or later) was found: tests that share between two versions are skipped."; \

@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client.default import connect, delete, get, info, list, put, stats, wait
+    from .client.default import connect, delete, get, info, list, put, stats, wait  # noqa: A004 - a public name
     from .client.info import ObjectInfo, ObjectList, StoreStats
     from .client.refs import ObjectRef
     from .client.store import Store

@@ -27,7 +27,7 @@ RETRY = 0.05
 FOREVER = float("inf")
 
 
-class Timeout(Exception):
+class DeadlineError(Exception):
     """The deadline of a request passed.  Never leaves the package."""
 
 
@@ -45,8 +45,10 @@ class Connection:
         self.reset(sock)
 
     def reset(self, sock: socket.socket) -> None:
-        """Start over on another socket, with new locks: after a fork, where other threads are gone but their locks
-        may be held."""
+        """Start over on another socket, with new locks.
+
+        After a fork other threads are gone, but the locks that they held are not free.
+        """
         self.sock = sock
         self.broken: str | None = None
         self._number = 0
@@ -87,7 +89,7 @@ class Connection:
 
         Raises:
             ShmError: The store refused; the class follows from the reason.
-            Timeout: The deadline passed.
+            DeadlineError: The deadline passed.
             StoreConnectionError: The connection is gone.
             StoreUnresponsiveError: The store lives and does not answer.
 
@@ -131,8 +133,7 @@ class Connection:
             try:
                 packets.send(self.sock, wire.encode(kind(number, *fields)))
             except OSError as error:
-                self._break(f"{self.about} is gone ({error.strerror})")
-                raise StoreConnectionError(self.broken or "") from error
+                raise StoreConnectionError(self._break(f"{self.about} is gone ({error.strerror})")) from error
             except ValueError as error:
                 del self._answers[number]
                 raise ProtocolError(f"{kind.__name__} is too long for one packet: {error}") from error
@@ -199,7 +200,7 @@ class Connection:
             poll = select.poll()
             poll.register(self.sock, select.POLLIN)
             if not poll.poll(max(0.0, limit - time.monotonic()) * 1000):
-                raise Timeout
+                raise DeadlineError
         # Peeked first and taken out when it was handed over: an interrupt in between loses no answer, for the next
         # reader finds it again, and a number that nobody waits for is passed over.
         packet = packets.receive(self.sock, peek=True)
@@ -227,14 +228,15 @@ class Connection:
 
     def _late(self, deadline: float | None) -> BaseException:
         if deadline is not None:
-            return Timeout()
+            return DeadlineError()
         return StoreUnresponsiveError(
             f"{self.about} has not answered for {PATIENCE:.0f} s. Published names can still be fetched. If it does "
             "not recover, end it with `jupyter shm stop --force`."
         )
 
-    def _break(self, text: str) -> None:
+    def _break(self, text: str) -> str:
         self.broken = f"{text}. Views that exist stay valid; the next call connects to a store anew."
+        return self.broken
 
 
 def _seconds(limit: float) -> float | None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from .info import ObjectInfo, ObjectList, StoreStats
 from .refs import ObjectRef
-from .store import UNSET, Store
+from .store import UNSET, Keys, Store
 
 _lock = threading.Lock()
-_default: Store | None = None
+_stores: dict[str, Store] = {}  # at most one, under "default"
 
 
 def connect(name: str | None = None, *, capacity: int | str | None = None) -> Store:
@@ -27,11 +27,11 @@ def connect(name: str | None = None, *, capacity: int | str | None = None) -> St
 
 def default_store() -> Store:
     """The connection behind ``shm.put`` and its siblings, and behind the magics; made at the first use."""
-    global _default
     with _lock:
-        if _default is None or _default._is_closed:
-            _default = Store()
-        return _default
+        store = _stores.get("default")
+        if store is None or store.is_closed:
+            store = _stores["default"] = Store()
+        return store
 
 
 def put(obj: object, name: str | None = None, *, overwrite: bool = True) -> ObjectRef:
@@ -39,9 +39,7 @@ def put(obj: object, name: str | None = None, *, overwrite: bool = True) -> Obje
     return default_store().put(obj, name, overwrite=overwrite)
 
 
-def get(
-    key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET
-) -> Any:
+def get(key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET) -> Any:
     """``Store.get`` on the default store."""
     return default_store().get(key, mode=mode, copy=copy, timeout=timeout, default=default)
 
@@ -51,9 +49,7 @@ def delete(key: Any) -> None:
     default_store().delete(key)
 
 
-def wait(
-    keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None
-) -> tuple[list[Any], list[Any]]:
+def wait(keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None) -> tuple[Keys, Keys]:
     """``Store.wait`` on the default store."""
     return default_store().wait(keys, num_returns=num_returns, timeout=timeout)
 

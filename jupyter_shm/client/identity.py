@@ -6,11 +6,12 @@ import os
 import platform
 import re
 import sys
+from pathlib import Path
 
 from .. import __version__
 from ..protocol.messages import MAX_LABEL, Hello
 
-_CONNECTION_FILE = re.compile(r"kernel-(.+)\.json$")
+_CONNECTION_FILE = re.compile(r"kernel-([^/]+)\.json$")
 
 
 def hello() -> Hello:
@@ -24,12 +25,12 @@ def kernel_id() -> str:
     kernel = sys.modules.get("ipykernel.kernelapp")
     if kernel is None or not kernel.IPKernelApp.initialized():
         return ""
-    found = _CONNECTION_FILE.search(os.path.basename(kernel.IPKernelApp.instance().connection_file or ""))
+    found = _CONNECTION_FILE.search(kernel.IPKernelApp.instance().connection_file or "")
     return found[1] if found else ""
 
 
 def label(kernel: str) -> str:
     """Notebook path where Jupyter tells it, else the kernel's id, else the script."""
-    script = os.path.basename(sys.argv[0]) if getattr(sys, "argv", None) else ""
+    script = Path(sys.argv[0]).name if getattr(sys, "argv", None) else ""
     text = os.environ.get("JPY_SESSION_NAME") or (f"kernel {kernel[:8]}" if kernel else "") or script or "python"
     return text.encode(errors="replace")[-MAX_LABEL:].decode(errors="ignore")

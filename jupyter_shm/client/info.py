@@ -106,7 +106,7 @@ class ObjectInfo:
     def __str__(self) -> str:
         return "\n".join(f"{label:12} {text}" for label, text in self.rows())
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
@@ -150,7 +150,7 @@ class ObjectList(list[ObjectInfo]):
     def __str__(self) -> str:
         return _text_table(self.HEADINGS, self.rows()) if self else "the store is empty"
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
@@ -212,7 +212,7 @@ class StoreStats:
     def __str__(self) -> str:
         return "\n".join(f"{label:10} {text}" for label, text in self.rows())
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
@@ -241,10 +241,10 @@ def object_info(facts: ObjectFacts, meta: Meta | None, people: dict[int, Person]
 
 
 def format_shape(shape: tuple[int, ...] | None) -> str:
-    """Show a shape: ``"1,000 × 3"``, ``"scalar"``, or ``"-"`` for what has none."""
+    """Show a shape: numbers with a times sign in between, ``"scalar"``, or ``"-"`` for what has none."""
     if shape is None:
         return "-"
-    return " × ".join(f"{size:,}" for size in shape) or "scalar"
+    return " \N{MULTIPLICATION SIGN} ".join(f"{size:,}" for size in shape) or "scalar"
 
 
 def _plain(text: str) -> Any:

@@ -24,9 +24,7 @@ START_PATIENCE = 20.0
 _RETRY = 0.01  # seconds between attempts to connect while somebody else is starting the store
 
 
-def open_store(
-    name: str, capacity: int | None, start: bool = True
-) -> tuple[socket.socket, m.Welcome, tuple[int, ...]]:
+def open_store(name: str, capacity: int | None, start: bool = True) -> tuple[socket.socket, m.Welcome, tuple[int, ...]]:
     """Connect to the store of a name, and start it if there is none.
 
     Args:

@@ -113,7 +113,8 @@ class Leases:
 
         Args:
             leased: The object.
-            offset, nbytes: Bytes of the heap that belong to it, or to an object that it contains.
+            offset: Where in the heap the bytes start; they are the object's, or those of one that it contains.
+            nbytes: How many.
         """
         root, window = self.heap.private(offset, nbytes)
         ref = RootRef(root, self._end)
@@ -156,7 +157,7 @@ class Leases:
             root = refs[-1]()
             if root is not None:
                 self._note(slot, count_read, fresh=False)
-                return self._leased(id, root, refs[-1], record)
+                return self._leased(id, root, record)
         generation, count = self.table.entry(slot)
         if count and generation != record.generation:
             return None  # a lease of another generation is never replaced; the store knows what is true
@@ -178,7 +179,7 @@ class Leases:
         record = self.index.record(slot_of(id))
         if root is None or refs is None or record is None:
             return None
-        return self._leased(id, root, refs[-1], record)
+        return self._leased(id, root, record)
 
     def _make_root(self, id: int, record: Record) -> Leased:
         if self.heap.is_whole and self._contained_count(record):
@@ -192,7 +193,7 @@ class Leases:
         self._held.setdefault(id, []).append(ref)
         return Leased(id, root, base, record)
 
-    def _leased(self, id: int, root: Root, ref: RootRef, record: Record) -> Leased:
+    def _leased(self, id: int, root: Root, record: Record) -> Leased:
         is_all = root.nbytes == self.heap.nbytes
         return Leased(id, root, 0 if is_all else record.offset, record)
 

@@ -21,9 +21,10 @@ class ObjectRef:
         version: Counts the puts under the name, from 1.
         replaced_version: The version that this put replaced; 0 when the name was free.
         replaced_owner: Who had published that.
+        lease: What keeps an anonymous object; ``None`` for a named one.
     """
 
-    __slots__ = ("__weakref__", "_lease", "id", "name", "replaced_owner", "replaced_version", "store", "version")
+    __slots__ = ("__weakref__", "lease", "id", "name", "replaced_owner", "replaced_version", "store", "version")
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class ObjectRef:
         self.name = name
         self.version = version
         self.replaced_version, self.replaced_owner = replaced
-        self._lease = lease
+        self.lease = lease
 
     def __repr__(self) -> str:
         if self.name:

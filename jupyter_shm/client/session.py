@@ -6,6 +6,7 @@ A session that is closed, or whose store ended, takes no calls any more; it stay
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import socket
@@ -28,8 +29,6 @@ from .leases import Leases
 
 _sessions: set[Session] = set()
 """Every session that is open, or that still has views: finalizers of roots reach them only from here."""
-
-_is_barrier_registered = False
 
 
 class Session:
@@ -58,8 +57,8 @@ class Session:
             IndexReader(self._index_map.view),
             LeaseTable(self._table_map.view),
             self.heap,
-            on_hint=lambda id: self.connection.tell(m.Hint(id)),
-            on_drop=lambda id: self.connection.tell(m.Drop(id)),
+            on_hint=self._hint,
+            on_drop=self._drop,
         )
         _register_barrier()
         _sessions.add(self)
@@ -68,6 +67,12 @@ class Session:
     def open(cls, name: str, capacity: int | None, start: bool = True) -> Session:
         """Connect; arguments and errors as ``launch.open_store``."""
         return cls(name, *launch.open_store(name, capacity, start))
+
+    def _hint(self, id: int) -> None:
+        self.connection.tell(m.Hint(id))
+
+    def _drop(self, id: int) -> None:
+        self.connection.tell(m.Drop(id))
 
     def wait_for_end(self) -> None:
         """Wait until the store, which was asked to end, has closed its socket; ten seconds at most."""
@@ -164,11 +169,10 @@ def _map_table(fd: int) -> Map:
         os.close(fd)
 
 
+@functools.cache
 def _register_barrier() -> None:
-    global _is_barrier_registered
-    if not _is_barrier_registered:
-        _is_barrier_registered = True
-        register_membarrier()
+    """Once per process; a fork inherits it."""
+    register_membarrier()
 
 
 _forking: list[weakref.ref[Session]] = []
@@ -176,7 +180,7 @@ _forking: list[weakref.ref[Session]] = []
 
 def _before_fork() -> None:
     _forking[:] = [weakref.ref(session) for session in _sessions]
-    for entry in list(_forking):
+    for entry in _forking:
         session = entry()
         if session is not None:
             session.before_fork()
@@ -196,6 +200,4 @@ def _after_fork_in_child() -> None:
             session.after_fork_in_child()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import threading
 import time
@@ -24,7 +25,7 @@ from ..protocol.names import encode_name
 from ..serial.pack import pack
 from ..sizes import format_size, parse_size
 from . import reading
-from .connection import FOREVER, Timeout
+from .connection import FOREVER, DeadlineError
 from .info import ObjectInfo, ObjectList, StoreStats, object_info
 from .leases import Leased
 from .refs import ObjectRef
@@ -34,7 +35,11 @@ from .writing import Found, Placed, joined, place
 SMALL = 64 << 10
 """Bytes up to which an object's parts are joined in memory and written with one call."""
 
-Key = "str | ObjectRef"
+# Inside the class, `list` is the method.
+Keys = list[Any]
+Infos = list[ObjectInfo]
+Names = list[str]
+Facts = list[m.ObjectFacts]
 
 
 class _Unset:
@@ -61,12 +66,12 @@ class Store:
     def __init__(self, name: str | None = None, *, capacity: int | str | None = None) -> None:
         self.name = store_name(name)
         self._capacity = None if capacity is None else parse_size(capacity, "capacity")
-        self._is_closed = False
+        self.is_closed = False
         self._opening = threading.Lock()
         self._session = self._open()
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else f"pid {self._session.welcome.pid}"
+        state = "closed" if self.is_closed else f"pid {self._session.welcome.pid}"
         return f"<Store {self.name!r}, {state}>"
 
     # --- put and get -------------------------------------------------------------------------------------------
@@ -176,7 +181,7 @@ class Store:
         return f". There is {', '.join(map(repr, close))}{', ...' if len(names) > len(close) else ''}"
 
     def _take_ref(self, session: Session, ref: ObjectRef) -> Leased | None:
-        return session.leases.take_id(ref.id) if ref.store == session.welcome.store else ref._lease
+        return session.leases.take_id(ref.id) if ref.store == session.welcome.store else ref.lease
 
     # --- names -------------------------------------------------------------------------------------------------
 
@@ -198,9 +203,7 @@ class Store:
         else:
             raise ObjectNotFoundError(f"the object that {key!r} means is gone: its store ended")
 
-    def wait(
-        self, keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None
-    ) -> tuple[list[Any], list[Any]]:
+    def wait(self, keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None) -> tuple[Keys, Keys]:
         """Wait until so many of these are there.
 
         Args:
@@ -226,10 +229,8 @@ class Store:
         names = tuple(key for key in keys if isinstance(key, str))
         refs = len(keys) - len(names)  # a reference is given out when its object is there
         if num_returns > refs:
-            try:
+            with contextlib.suppress(GetTimeoutError):
                 self._wait_for(session, names, num_returns - refs, _deadline(timeout) or FOREVER)
-            except GetTimeoutError:
-                pass
         present = {name for name in names if self._is_published(session, name)}
         ready = [key for key in keys if isinstance(key, ObjectRef) or key in present]
         return ready, [key for key in keys if key not in ready]
@@ -239,7 +240,7 @@ class Store:
             raise ValueError(f"cannot wait for {len(names)} names at once; the limit is {m.MAX_WAIT_NAMES}")
         try:
             ready: m.Ready = session.connection.request(m.Wait, names, count, deadline=deadline)
-        except Timeout:
+        except DeadlineError:
             what = repr(names[0]) if len(names) == 1 else f"{count} of {len(names)} names"
             raise GetTimeoutError(f"nobody published {what} in time") from None
         return ready.names
@@ -275,7 +276,7 @@ class Store:
             anonymous: Objects without a name too, and those that live on only because somebody reads them.
         """
         session = self._use()
-        found: list[m.ObjectFacts] = []
+        found: Facts = []
         after = 0
         while True:
             page: m.Page = session.connection.request(m.List, after, anonymous)
@@ -305,13 +306,10 @@ class Store:
             python=got.python,
         )
 
-    def _infos(self, session: Session, found: Iterable[m.ObjectFacts]) -> list[ObjectInfo]:
+    def _infos(self, session: Session, found: Iterable[m.ObjectFacts]) -> Infos:
         found = tuple(found)
         people = _people(session) if any(facts.holders for facts in found) else {}
-        infos = []
-        for facts in found:
-            infos.append(object_info(facts, reading.peek_meta(session.leases, facts), people))
-        return infos
+        return [object_info(facts, reading.peek_meta(session.leases, facts), people) for facts in found]
 
     # --- as a mapping ------------------------------------------------------------------------------------------
     # Not a MutableMapping: its mixins would fetch every object to answer `in`, `==` or `clear`.
@@ -341,10 +339,10 @@ class Store:
         # An empty store is a store; `if store:` asks whether there is one.
         return True
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Names:
         """The names, sorted."""
         session = self._use()
-        names: list[str] = []
+        names: Names = []
         after = 0
         while True:
             page: m.Page = session.connection.request(m.List, after, False)
@@ -365,22 +363,20 @@ class Store:
     def clear(self) -> None:
         """Take every name away.  Nothing is fetched."""
         for name in self.keys():
-            try:
+            with contextlib.suppress(ObjectNotFoundError):  # somebody else was faster
                 self.delete(name)
-            except ObjectNotFoundError:
-                pass  # somebody else was faster
 
-    def _ipython_key_completions_(self) -> list[str]:
+    def _ipython_key_completions_(self) -> Names:
         return self.keys()
 
     # --- coming and going --------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End this connection.  Views that were fetched through it stay valid.  Safe to call again."""
-        self._is_closed = True
+        self.is_closed = True
         self._retire()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Store:  # noqa: PYI034 - Self is not in Python 3.10
         return self
 
     def __exit__(self, *reason: object) -> None:
@@ -402,7 +398,7 @@ class Store:
 
     def _use(self) -> Session:
         """The session to call; a new one if the store or the connection ended."""
-        if self._is_closed:
+        if self.is_closed:
             raise ClosedError(f"this connection to the store {self.name!r} was closed; connect() gives a new one")
         session = self._session
         if session.connection.broken is None:

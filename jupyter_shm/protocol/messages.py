@@ -7,7 +7,7 @@ An ``id`` is an object id: ``generation << 20 | slot`` of the index, never given
 
 from __future__ import annotations
 
-from typing import Union
+from typing import TypeAlias
 
 import msgspec
 
@@ -58,8 +58,10 @@ class Abandon(Message, frozen=True, tag="abandon"):
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
-    """The caller of request ``number`` is gone: undo what nobody can know of (a reservation, a wait, an anonymous
-    object).  One-way; an answer that is under way is ignored by its number."""
+    """The caller of request ``number`` is gone: undo what nobody can know of.
+
+    That is a reservation, a wait, an anonymous object.  One-way; an answer under way is ignored by its number.
+    """
 
     number: int
 
@@ -139,8 +141,11 @@ class Stop(Message, frozen=True, tag="stop"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """Answer to ``Hello``.  With it travel four descriptors: heap (read-only), heap (writable), index (read-only)
-    and this client's lease table (writable)."""
+    """Answer to ``Hello``.
+
+    With it travel four descriptors: heap (read-only), heap (writable), index (read-only) and this client's lease
+    table (writable).
+    """
 
     client: int  # id of this client
     row: int  # its row of the index
@@ -272,5 +277,21 @@ PAGE_OBJECTS = 80  # objects told per page: 80 of the longest are under 64 KiB
 PAGE_CLIENTS = 100  # clients told per page
 MAX_WAIT_NAMES = 400  # names in one Wait: 400 of the longest are under 64 KiB
 
-Request = Union[Hello, Reserve, Commit, Abandon, Cancel, Delete, Drop, Hint, Look, Wait, List, Info, Clients, Stats, Stop]
-Answer = Union[Welcome, Reserved, Committed, Done, Found, Ready, Page, Facts, People, Accounts, Refused]
+Request: TypeAlias = (
+    Hello
+    | Reserve
+    | Commit
+    | Abandon
+    | Cancel
+    | Delete
+    | Drop
+    | Hint
+    | Look
+    | Wait
+    | List
+    | Info
+    | Clients
+    | Stats
+    | Stop
+)
+Answer: TypeAlias = Welcome | Reserved | Committed | Done | Found | Ready | Page | Facts | People | Accounts | Refused

@@ -5,13 +5,15 @@ Rule 1: whatever decides the fate of a connection stands in the table ``LEGAL``.
 
 from __future__ import annotations
 
+from typing import get_args
+
 from ..errors import ProtocolError
 from . import messages, wire
 
 NEW, OPEN, DISCARDING = "new", "open", "discarding"
 """Before Hello; after Welcome; after a protocol error: read and thrown away until the peer hangs up."""
 
-_OPEN_REQUESTS = tuple(kind for kind in messages.Request.__args__ if kind is not messages.Hello)
+_OPEN_REQUESTS = tuple(kind for kind in get_args(messages.Request) if kind is not messages.Hello)
 
 LEGAL: dict[tuple[str, type], str] = {
     (NEW, messages.Hello): OPEN,

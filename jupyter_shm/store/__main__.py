@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         daemon = _build(options)
     except (ShmError, OSError) as error:
-        log.error("cannot start: %s", error)
+        log.critical("cannot start: %s", error)
         os.write(options.ready_fd, f"{getattr(error, 'reason', 'start')}\n{error}".encode())
         return 1
     os.write(options.ready_fd, b"ready")
@@ -71,17 +71,14 @@ def _build(options: argparse.Namespace) -> Daemon:
     doorway = Doorway(options.store, options.lock_fd)
     regions = Regions(heap_nbytes(), store)
     python = platform.python_version()
-    room: list[Daemon] = []
     core = Core(
         Ledger(capacity, heap_nbytes()),
         Holders(),
         (store, os.getpid(), __version__, python),
         time.monotonic(),
-        room=lambda nbytes: room[0].room(nbytes),
     )
     identity = f"the running store (jupyter_shm {__version__}, {sys.executable}, Python {python}, pid {os.getpid()})"
     daemon = Daemon(doorway, regions, core, identity)
-    room.append(daemon)
     log.info("%s serves %s, capacity %s", identity, doorway.paths.socket, format_size(capacity))
     return daemon
 

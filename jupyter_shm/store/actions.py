@@ -7,7 +7,7 @@ relies on it: a state word is in the index before the answer that speaks of it i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
+from typing import TypeAlias
 
 from ..protocol.messages import Answer
 from ..tables.layout import Record
@@ -87,4 +87,4 @@ class Exit:
     reason: str
 
 
-Action = Union[WriteRecord, SetState, SetName, ClearName, SetRow, OpenTable, Send, Punch, Exit]
+Action: TypeAlias = WriteRecord | SetState | SetName | ClearName | SetRow | OpenTable | Send | Punch | Exit

@@ -60,7 +60,11 @@ class Core:
         holders: The clients' lease tables; the daemon adds and removes them.
         identity: ``(store id, pid, package version, Python version)``, told to clients.
         now: Seconds of a monotonic clock.
-        room: How many bytes the machine can give right now, asked before an extent is granted.
+
+    Attributes:
+        clients: Everybody who said hello, by connection.
+        room: How many bytes the machine can give right now, for a put of so many; asked before an extent is granted.
+            Whoever runs the core sets it.
     """
 
     def __init__(
@@ -69,14 +73,13 @@ class Core:
         holders: Holders,
         identity: tuple[int, int, str, str],
         now: float,
-        room: Callable[[int], int] = lambda nbytes: nbytes,
     ) -> None:
         self.ledger = ledger
         self.holders = holders
         self.clients: dict[int, Client] = {}  # by conn
         self._by_id: dict[int, Client] = {}
         self._store, self._pid, self._package, self._python = identity
-        self._room = room
+        self.room: Callable[[int], int] = _same
         self._started = self._idle_since = now
         self._last_client = 0
         self._free_rows = list(range(MAX_CLIENTS - 1, -1, -1))
@@ -201,7 +204,7 @@ class Core:
 
     def _grant(self, client: Client, request: m.Reserve) -> list[Action] | None:
         ledger = self.ledger
-        if not (ledger.has_slots() and ledger.fits(request.nbytes) and self._room(request.nbytes) >= request.nbytes):
+        if not (ledger.has_slots() and ledger.fits(request.nbytes) and self.room(request.nbytes) >= request.nbytes):
             return None
         entry = ledger.reserve(client.id, request.number, request.nbytes)
         if entry is None:
@@ -273,11 +276,11 @@ class Core:
         actions += [*self._applied(client, request.number), Send(client.conn, answer)]
         return actions + self._announce(object.name)
 
-    def _abandon(self, client: Client, request: m.Abandon, now: float) -> list[Action]:
+    def _abandon(self, client: Client, request: m.Abandon, _now: float) -> list[Action]:
         entry = client.reservations.get(request.reservation)
         return self._release(client, entry) if entry else []
 
-    def _cancel(self, client: Client, request: m.Cancel, now: float) -> list[Action]:
+    def _cancel(self, client: Client, request: m.Cancel, _now: float) -> list[Action]:
         number = request.number
         self._waiters.cancel(client.conn, number)
         self._questions = [e for e in self._questions if e[0] is not client or e[1].number != number]
@@ -289,7 +292,7 @@ class Core:
             actions += self._condemn(object)
         return actions
 
-    def _delete(self, client: Client, request: m.Delete, now: float) -> list[Action]:
+    def _delete(self, client: Client, request: m.Delete, _now: float) -> list[Action]:
         object = self._meant(request.name, request.id)
         if object is None:
             # Not a question that has to wait for a drain: deletes and named puts are answered in the order they came.
@@ -300,15 +303,15 @@ class Core:
             Send(client.conn, m.Done(request.number)),
         ]
 
-    def _drop(self, client: Client, request: m.Drop, now: float) -> list[Action]:
+    def _drop(self, client: Client, request: m.Drop, _now: float) -> list[Action]:
         object = client.anonymous.get(request.id)
         return self._condemn(object) if object else []
 
-    def _hint(self, client: Client, request: m.Hint, now: float) -> list[Action]:
+    def _hint(self, _client: Client, request: m.Hint, now: float) -> list[Action]:
         self._reclaim.hint(request.id, now)
         return []
 
-    def _people(self, client: Client, request: m.Clients, now: float) -> list[Action]:
+    def _people(self, client: Client, request: m.Clients, _now: float) -> list[Action]:
         people = [m.Person(c.id, c.hello.pid, c.hello.label, c.hello.kernel) for c in self.clients.values()]
         return [Send(client.conn, report.people(people, request))]
 
@@ -331,7 +334,7 @@ class Core:
         )
         return [Send(client.conn, accounts)]
 
-    def _stop(self, client: Client, request: m.Stop, now: float) -> list[Action]:
+    def _stop(self, client: Client, request: m.Stop, _now: float) -> list[Action]:
         others = [other.hello for other in self.clients.values() if other.hello.pid != client.hello.pid]
         if others and not request.force:
             return self._refuse(client, request.number, "in-use", report.in_use(others))
@@ -394,7 +397,7 @@ class Core:
             if granted is None and now < entry.until and self.ledger.in_grace:
                 self._parked.append(entry)
             elif granted is None:
-                text = report.full(self.ledger, entry.request.nbytes, self._room(entry.request.nbytes))
+                text = report.full(self.ledger, entry.request.nbytes, self.room(entry.request.nbytes))
                 actions += self._refuse(entry.client, entry.request.number, "full", text)
             else:
                 actions += granted
@@ -421,6 +424,10 @@ class Core:
 
     def _refuse(self, client: Client, number: int, reason: str, text: str) -> list[Action]:
         return [Send(client.conn, m.Refused(number, reason, text))]
+
+
+def _same(nbytes: int) -> int:
+    return nbytes
 
 
 def _record(object: Object, name: bytes) -> Record:

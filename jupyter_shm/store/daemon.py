@@ -48,6 +48,7 @@ class Daemon:
         self._doorway = doorway
         self._regions = regions
         self._core = core
+        core.room = self._room
         self._identity = identity
         self._peers: dict[int, Peer] = {}  # by fd, which is also the core's `conn`
         self._exit: str | None = None
@@ -82,7 +83,7 @@ class Daemon:
         finally:
             self._close()
 
-    def room(self, nbytes: int) -> int:
+    def _room(self, nbytes: int) -> int:
         """How many bytes the machine can give: the core's question before it grants an extent.
 
         What is reserved may not be touched yet and so not be missing from the system's figure: it is taken off.
@@ -225,7 +226,7 @@ class Daemon:
         peer = self._peers.get(action.conn)
         if peer is None:
             return
-        message, descriptors = action.message, ()
+        message = action.message
         if isinstance(message, m.Welcome):
             assert peer.leases is not None
             regions = self._regions
@@ -250,7 +251,7 @@ class Daemon:
     def _leave(self, action: a.Exit) -> None:
         self._exit = self._exit or action.reason
 
-    def _signalled(self, number: int, frame: object) -> None:
+    def _signalled(self, number: int, _frame: object) -> None:
         self._exit = self._exit or signal.Signals(number).name
         os.eventfd_write(self._wakeup, 1)
 

@@ -32,7 +32,7 @@ class Doorway:
     def is_open(self) -> bool:
         """Does the path still lead to our socket, and does the lock keep others out?"""
         try:
-            path = os.stat(self.paths.socket)
+            path = self.paths.socket.stat()
         except OSError:
             return False
         return path.st_ino == self._inode and holds_lock(self.paths.lock, self._lock)
@@ -54,7 +54,7 @@ class Doorway:
                 os.close(old)
             listener = packets.listen(self.paths.socket)
         except (OSError, ShmError) as error:
-            log.error("cannot bind %s again: %s", self.paths.socket, error)
+            log.warning("cannot bind %s again: %s", self.paths.socket, error)
             return False
         self.listener.close()
         self.listener = listener
@@ -74,7 +74,7 @@ class Doorway:
         os.close(self._lock)
 
     def _watch(self) -> FolderWatch | None:
-        self._inode = os.stat(self.paths.socket).st_ino
+        self._inode = self.paths.socket.stat().st_ino
         try:
             return FolderWatch(self.paths.socket.parent)
         except OSError as error:

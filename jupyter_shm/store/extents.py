@@ -78,7 +78,8 @@ class Extents:
         """Take an extent back.
 
         Args:
-            offset, nbytes: An extent that ``take`` has given.
+            offset: Of an extent that ``take`` has given.
+            nbytes: Its size, as ``take`` has told it.
 
         Returns:
             ``(offset, bytes)`` of the pages that nothing covers any more, to be punched out; 0 bytes if none.

@@ -46,7 +46,9 @@ class Holders:
         return sum(table.reads(slot, generation) for table in self._tables.values())
 
     def touched(self, client: int) -> Iterator[tuple[int, int, int, int]]:
-        """``(slot, generation, count, reads)`` of everything that a client ever leased and that no other object
-        has taken the entry of."""
+        """What a client ever leased: ``(slot, generation, count, reads)``.
+
+        Entries that another object has taken since are not told.
+        """
         table = self._tables.get(client)
         return iter(()) if table is None else table.touched_slots()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import attrgetter
 
 from ..tables.layout import DYING, LIVE, MAX_OBJECTS, object_id
 from .extents import PAGE, Extents
@@ -117,9 +119,7 @@ class Ledger:
             return None
         offset, extent, pages = taken
         slot, generation = self._take_slot()
-        reservation = Reservation(
-            object_id(slot, generation), slot, generation, client, request, offset, extent, pages
-        )
+        reservation = Reservation(object_id(slot, generation), slot, generation, client, request, offset, extent, pages)
         self.reservations[reservation.id] = reservation
         self.reserved_pages += pages
         return reservation
@@ -190,7 +190,7 @@ class Ledger:
 
     def largest(self, count: int) -> list[Object]:
         """The objects with the largest extents."""
-        return heapq.nlargest(count, self.objects.values(), key=lambda object: object.extent)
+        return heapq.nlargest(count, self.objects.values(), key=attrgetter("extent"))
 
     def _take_slot(self) -> tuple[int, int]:
         if self._free_slots:
@@ -215,14 +215,12 @@ class Ledger:
         """
         live_names = {object.name: object for object in self.objects.values() if object.state == LIVE and object.name}
         assert self.names == live_names, "names and LIVE objects differ"
-        slots = [entry.slot for entry in (*self.objects.values(), *self.reservations.values())]
+        entries: list[Object | Reservation] = [*self.objects.values(), *self.reservations.values()]
+        slots = [entry.slot for entry in entries]
         assert len(slots) + len(self._free_slots) == len(self._generations), "a slot is lost or doubled"
         assert len({*slots, *self._free_slots}) == len(self._generations), "a slot has two owners"
-        extents = sorted(
-            (entry.offset, entry.offset + entry.extent)
-            for entry in (*self.objects.values(), *self.reservations.values())
-        )
-        assert all(a[1] <= b[0] for a, b in zip(extents, extents[1:], strict=False)), "two extents overlap"
+        extents = sorted((entry.offset, entry.offset + entry.extent) for entry in entries)
+        assert all(a[1] <= b[0] for a, b in pairwise(extents)), "two extents overlap"
         pages = {page for start, end in extents for page in range(start // PAGE, -(-end // PAGE))}
         assert self.extents.pages_used == len(pages), "pages in use are miscounted"
         assert self.payload == sum(object.payload for object in self.objects.values()), "payload is miscounted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections import deque
@@ -69,10 +70,8 @@ class Peer:
         self.flush()
         self._outbox.clear()
         self.is_ended = True
-        try:
+        with contextlib.suppress(OSError):  # it hung up already, and that event is on its way
             self.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # it hung up already, and that event is on its way
 
     def has_hung_up(self) -> bool:
         """Is the other end closed, or did it only stop sending?"""

@@ -38,7 +38,8 @@ class Regions:
         """Read the containment list of an object that a client has written.
 
         Args:
-            offset, nbytes: The object, inside its extent.
+            offset: Where the object starts in the heap.
+            nbytes: What it covers of its extent.
 
         Raises:
             ProtocolError: ``bad-header``.

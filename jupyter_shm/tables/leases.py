@@ -59,8 +59,10 @@ class LeaseTable:
         return word >> 24, word & COUNT_MASK
 
     def write(self, slot: int, generation: int, count: int) -> None:
-        """Say how many leases this client holds.  The caller has seen to it that no lease of another generation is
-        replaced, and that no other thread writes."""
+        """Say how many leases this client holds.
+
+        The caller has seen to it that no lease of another generation is replaced, and that no other thread writes.
+        """
         page = slot >> _SLOTS_PER_PAGE_BITS
         bit = 1 << (page & 63)
         if not self.words[_SUMMARY + (page >> 6)] & bit:

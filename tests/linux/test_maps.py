@@ -15,11 +15,15 @@ from children import run
 from jupyter_shm.linux import libc, maps, memory
 from jupyter_shm.linux.memory import HUGE, PAGE
 
+SOME_FORGOTTEN = 70 * HUGE
+"""Bytes: forgotten reservations or their ends add up to more, a heap that malloc reserves for a thread meanwhile (64 MiB) is less."""
 
-def ranges() -> list[str]:
-    """The ranges that this process has mapped without a file, where a forgotten reservation would show."""
+
+def reserved() -> int:
+    """Bytes of addresses that this process holds without access to them, where a forgotten reservation would show."""
     lines = Path("/proc/self/maps").read_text().splitlines()
-    return [line for line in lines if " ---p 00000000 00:00 0" in line]
+    ends = [line.split()[0].split("-") for line in lines if " ---p 00000000 00:00 0" in line]
+    return sum(int(end, 16) - int(start, 16) for start, end in ends)
 
 
 def flags_of(address: int) -> list[str]:
@@ -41,12 +45,13 @@ def test_address_and_offset_agree_modulo_two_mebibytes(heap, make, offset, nbyte
 
 
 def test_a_closed_map_leaves_no_reservation_behind(heap):
-    before = ranges()
+    before = reserved()
 
-    for offset in range(0, 5 * PAGE, PAGE):
-        maps.map_shared(heap.read_only, offset, PAGE).close()
+    # Scattered, so that the spare ends before and after the map come in every size up to 2 MiB.
+    for number in range(1000):
+        maps.map_shared(heap.read_only, number * 97 % (HUGE // PAGE) * PAGE, PAGE).close()
 
-    assert ranges() == before
+    assert reserved() - before < SOME_FORGOTTEN
 
 
 def test_a_reader_sees_what_a_writer_writes(heap):
@@ -134,12 +139,13 @@ def test_a_map_of_a_read_only_descriptor_cannot_be_made_writable_by_mprotect(hea
 
 
 def test_a_writable_map_of_a_read_only_descriptor_is_refused_and_reserves_nothing(heap):
-    before = ranges()
+    before = reserved()
 
-    with pytest.raises(PermissionError):
-        maps.map_shared(heap.read_only, 0, PAGE, writable=True)
+    for _ in range(100):
+        with pytest.raises(PermissionError):
+            maps.map_shared(heap.read_only, 0, PAGE, writable=True)
 
-    assert ranges() == before
+    assert reserved() - before < SOME_FORGOTTEN
 
 
 def test_writes_to_a_private_map_stay_in_it(heap):

@@ -12,15 +12,15 @@ the answer's packet.  **A delete** is a packet too: the slot DYING, the name wor
 **Putting again** what is stored copies nothing: the new object lists the old one as contained, and the client holds a
 lease on the old one from before it reserves until the call returns.
 
-**A get.**  Read the name word; look at that slot; if it is LIVE and is the name's, take a lease (one step here, and what
-``lease_model`` is about).  Anything else is a miss, and a miss is never believed: the store is asked, drains every
+**A get.**  Read the name word; look at that slot; if it is LIVE and is the name's, take a lease (one step here, and
+what ``lease_model`` is about).  Anything else is a miss, and a miss is never believed: the store is asked, drains every
 socket and answers with a slot, at which the reader looks again, or with "no such name".
 
-**A free.**  Between packets, a DYING slot that no lease holds and no living object contains is made FREE; after that its
-extent is given back and punched.
+**A free.**  Between packets, a DYING slot that no lease holds and no living object contains is made FREE; after that
+its extent is given back and punched.
 
-**The promises** are in ``commit_promises``.  Every safeguard can be taken out by a field of ``Protocol``, whose comments
-say what then goes wrong.
+**The promises** are in ``commit_promises``.  Every safeguard can be taken out by a field of ``Protocol``, whose
+comments say what then goes wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from .commit_state import (
     NONE,
     Client,
     ClientPhase,
-    Index,
     Reader,
     ReaderPhase,
     Request,
@@ -51,6 +50,7 @@ from .commit_state import (
 PUT_WRITES = (Write.LIVE, Write.NAME, Write.DYING, Write.ROW, Write.ANSWER)
 DELETE_WRITES = (Write.DYING, Write.NAME, Write.ROW, Write.ANSWER)
 FREE_WRITES = (Write.FREE, Write.GIVE_BACK)
+STATE_WORDS = {Write.LIVE: SlotState.LIVE, Write.FREE: SlotState.FREE}
 
 Step = tuple[str, State]
 
@@ -106,7 +106,9 @@ class CommitModel:
         """Nothing is stored, nobody has begun."""
         clients = len(self._programs)
         return State(
-            index=Index((Slot(),) * self._slots, (NONE,) * len(NAMES), (0,) * clients),
+            slots=(Slot(),) * self._slots,
+            names=(NONE,) * len(NAMES),
+            rows=(0,) * clients,
             heap=(NONE,) * self._extents,
             sockets=((),) * clients,
             store=Store(frozenset(range(self._extents))),
@@ -137,7 +139,7 @@ class CommitModel:
         label = f"C{number} {self.promises.show(operation)}"
         if client.phase is ClientPhase.FILLING:
             yield f"{label}: fills its extent, sends the commit", self._commit(state, number, operation)
-        elif client.phase is ClientPhase.WAITING and state.index.rows[number] > client.returned:
+        elif client.phase is ClientPhase.WAITING and state.rows[number] > client.returned:
             yield f"{label}: sees its row, returns", _return(state, number)
         elif client.phase is ClientPhase.READY and self._scenario[operation].verb is Verb.DELETE:
             yield f"{label}: sends it", self._send(state, number, Request(operation))
@@ -147,7 +149,7 @@ class CommitModel:
     def _reserve(self, state: State, number: int, operation: int, label: str) -> Iterator[Step]:
         # Asking and being answered are one step: the client does nothing in between, and the store answers only
         # when it is in the middle of nothing and has done what this client sent before.
-        slot = next((n for n, s in enumerate(state.index.slots) if s.state is SlotState.FREE), NONE)
+        slot = next((n for n, s in enumerate(state.slots) if s.state is SlotState.FREE), NONE)
         if state.store.task or state.sockets[number] or slot == NONE or not state.store.free_extents:
             return
         contained = _object_named(state, self._scenario[operation].source)
@@ -161,7 +163,7 @@ class CommitModel:
 
     def _commit(self, state: State, number: int, operation: int) -> State:
         slot = state.clients[number].slot
-        filled = state.with_bytes(state.index.slots[slot].extent, operation)
+        filled = state.with_bytes(state.slots[slot].extent, operation)
         return self._send(filled, number, Request(operation, slot))
 
     def _send(self, state: State, number: int, request: Request) -> State:
@@ -192,7 +194,7 @@ class CommitModel:
 
     def _frees(self, state: State) -> Iterator[Step]:
         writes = FREE_WRITES if self._protocol.free_before_giving_back else FREE_WRITES[::-1]
-        for number, slot in enumerate(state.index.slots):
+        for number, slot in enumerate(state.slots):
             if slot.state is SlotState.DYING and not self._is_needed(state, slot.object):
                 yield self._next_write(state, Task(writes, number))
 
@@ -204,7 +206,7 @@ class CommitModel:
     def _is_contained(self, state: State, thing: int) -> bool:
         # A RESERVED container does not count: the store knows its list from the commit on.
         living = {SlotState.LIVE, SlotState.DYING} if self._protocol.dying_containers_count else {SlotState.LIVE}
-        return any(slot.contains == thing and slot.state in living for slot in state.index.slots)
+        return any(slot.contains == thing and slot.state in living for slot in state.slots)
 
     def _answers(self, state: State) -> Iterator[Step]:
         reader = state.reader
@@ -223,10 +225,8 @@ class CommitModel:
         return f"store: {subject}: {write.value}", self._write(after, write, task)
 
     def _write(self, state: State, write: Write, task: Task) -> State:
-        if write is Write.LIVE:
-            return state.with_slot_state(task.slot, SlotState.LIVE)
-        if write is Write.FREE:
-            return state.with_slot_state(task.slot, SlotState.FREE)
+        if write in STATE_WORDS:
+            return state.with_slot_state(task.slot, STATE_WORDS[write])
         if write is Write.GIVE_BACK:
             return _give_back(state, task.slot)
         operation = self._scenario[task.operation]
@@ -239,7 +239,7 @@ class CommitModel:
         return state.with_socket(operation.client, state.sockets[operation.client][1:])
 
     def _end_older(self, state: State, name: str, newest: int) -> State:
-        for number, slot in enumerate(state.index.slots):
+        for number, slot in enumerate(state.slots):
             if slot.state is SlotState.LIVE and number != newest and self._scenario[slot.object].name == name:
                 # There is one at most: a put ends the older one before the next is taken.
                 return state.with_slot_state(number, SlotState.DYING)
@@ -269,7 +269,7 @@ class CommitModel:
         return f"reader: get {name}: the name word says slot {slot}", state._replace(reader=reader)
 
     def _look_at_slot(self, state: State, reader: Reader) -> Step:
-        slot = state.index.slots[reader.slot]
+        slot = state.slots[reader.slot]
         label = f"reader: get {reader.name}: slot {reader.slot} is {slot.state.value}"
         if slot.state is SlotState.LIVE and self._is_the_names(slot, reader.name):
             held = reader._replace(phase=ReaderPhase.HOLDING, slot=NONE, object=slot.object)
@@ -287,9 +287,9 @@ class CommitModel:
 def _object_named(state: State, name: str) -> int:
     """The object that a get of ``name`` would find right now."""
     slot = state.slot_named(name) if name else NONE
-    if slot == NONE or state.index.slots[slot].state is not SlotState.LIVE:
+    if slot == NONE or state.slots[slot].state is not SlotState.LIVE:
         return NONE
-    return state.index.slots[slot].object
+    return state.slots[slot].object
 
 
 def _is_leased(state: State, thing: int) -> bool:
@@ -301,7 +301,7 @@ def _return(state: State, number: int) -> State:
 
 
 def _give_back(state: State, number: int) -> State:
-    slot = state.index.slots[number]
+    slot = state.slots[number]
     punched = state.with_bytes(slot.extent, NONE)
     given = punched._replace(store=punched.store._replace(free_extents=punched.store.free_extents | {slot.extent}))
     # What a FREE slot used to name is never read again; forgetting it makes equal states equal.

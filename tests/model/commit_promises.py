@@ -42,7 +42,7 @@ class Promises:
 
     def garbage(self, state: State) -> str | None:
         """The bytes of every object that is LIVE or held, and of all that it contains, are there."""
-        needed = {slot.object for slot in state.index.slots if slot.state is SlotState.LIVE}
+        needed = {slot.object for slot in state.slots if slot.state is SlotState.LIVE}
         if state.reader.phase is ReaderPhase.HOLDING:
             needed.add(state.reader.object)
         for thing in sorted(needed):
@@ -52,7 +52,7 @@ class Promises:
 
     def shared_extent(self, state: State) -> str | None:
         """No extent belongs to two slots, or to a slot and the allocator."""
-        owned = [slot.extent for slot in state.index.slots if slot.state is not SlotState.FREE]
+        owned = [slot.extent for slot in state.slots if slot.state is not SlotState.FREE]
         owned += state.store.free_extents
         twice = sorted({extent for extent in owned if owned.count(extent) > 1})
         return f"shared extent: {twice} have two owners each" if twice else None
@@ -86,7 +86,7 @@ def _place(applied: tuple[int, ...], operation: int) -> int:
 
 
 def _is_intact(state: State, thing: int) -> bool:
-    for slot in state.index.slots:
+    for slot in state.slots:
         if slot.object == thing and slot.state is not SlotState.FREE:
             contained_is_intact = slot.contains == NONE or _is_intact(state, slot.contains)
             return state.heap[slot.extent] == thing and contained_is_intact

@@ -1,6 +1,6 @@
 """What stands where in the name protocol: index, heap, sockets, store, clients, reader.  No protocol, no I/O here.
 
-The state is cut by what a death takes along.  ``Index``, ``heap`` and ``sockets`` outlive the store (the keeper holds
+The state is cut by what a death takes along.  The index, the heap and the sockets outlive the store (the keeper holds
 them), ``Store`` is all that dies with it, ``Client`` and ``Reader`` are other processes.  So a crash is a step that
 throws ``State.store`` away, and a restart one that builds it again from the rest.
 """
@@ -71,14 +71,6 @@ class Slot(NamedTuple):
     object: int = NONE
     extent: int = NONE
     contains: int = NONE  # id of the object whose bytes this one refers to
-
-
-class Index(NamedTuple):
-    """What everybody may read and only the store writes, one field of one entry at a time."""
-
-    slots: tuple[Slot, ...]
-    names: tuple[int, ...]  # per name: the slot that it stands for
-    rows: tuple[int, ...]  # per client: how many of its requests were applied
 
 
 class Write(Enum):
@@ -155,7 +147,11 @@ class Reader(NamedTuple):
 class State(NamedTuple):
     """Everything there is."""
 
-    index: Index
+    # The index: everybody reads it, only the store writes it, one field of one entry at a time.
+    slots: tuple[Slot, ...]
+    names: tuple[int, ...]  # per name: the slot that it stands for
+    rows: tuple[int, ...]  # per client: how many of its requests were applied
+
     heap: tuple[int, ...]  # per extent: the object whose bytes stand in it, NONE for a hole
     sockets: tuple[tuple[Request, ...], ...]  # per client; the packet in work stays at the head until answered
     store: Store
@@ -167,7 +163,7 @@ class State(NamedTuple):
 
     def slot_named(self, name: str) -> int:
         """The slot that the name word of ``name`` says."""
-        return self.index.names[NAMES.index(name)]
+        return self.names[NAMES.index(name)]
 
     def applied_to(self, name: str) -> tuple[int, ...]:
         """The operations on ``name`` that the store has taken, oldest first."""
@@ -175,17 +171,16 @@ class State(NamedTuple):
 
     def with_slot(self, number: int, slot: Slot) -> State:
         """The state after slot ``number`` was written."""
-        slots = self.index.slots
-        return self._replace(index=self.index._replace(slots=(*slots[:number], slot, *slots[number + 1 :])))
+        return self._replace(slots=(*self.slots[:number], slot, *self.slots[number + 1 :]))
 
     def with_slot_state(self, number: int, word: SlotState) -> State:
         """The state after the state word of slot ``number`` was written."""
-        return self.with_slot(number, self.index.slots[number]._replace(state=word))
+        return self.with_slot(number, self.slots[number]._replace(state=word))
 
     def with_name(self, name: str, slot: int) -> State:
         """The state after the name word of ``name`` was written."""
-        names = tuple(slot if other == name else word for other, word in zip(NAMES, self.index.names, strict=True))
-        return self._replace(index=self.index._replace(names=names))
+        words = zip(NAMES, self.names, strict=True)
+        return self._replace(names=tuple(slot if other == name else word for other, word in words))
 
     def with_bytes(self, extent: int, content: int) -> State:
         """The state after ``extent`` was filled with the bytes of object ``content``, or punched (NONE)."""
@@ -197,8 +192,7 @@ class State(NamedTuple):
 
     def with_row(self, client: int) -> State:
         """The state after the row of ``client`` counts one request more."""
-        rows = tuple(row + (number == client) for number, row in enumerate(self.index.rows))
-        return self._replace(index=self.index._replace(rows=rows))
+        return self._replace(rows=tuple(row + (number == client) for number, row in enumerate(self.rows)))
 
     def with_task(self, task: Task | None) -> State:
         """The state with the store in the middle of ``task``."""

@@ -7,8 +7,8 @@ may see none of them for a long time, which is more than any real lock leaves op
 Two words matter.  The slot's *state word* (FREE, LIVE or DYING, with a generation) is written by the store alone, the
 client's *lease word* (a generation and a count) by the client alone.
 
-**A get** runs under the client's lock.  Step 1: read the state word; LIVE tells the generation.  Step 2: write the lease
-word, its count one higher; a word with a count above 0 of another generation is never replaced.  Step 3: read the
+**A get** runs under the client's lock.  Step 1: read the state word; LIVE tells the generation.  Step 2: write the
+lease word, its count one higher; a word with a count above 0 of another generation is never replaced.  Step 3: read the
 state word again; still LIVE with the same generation, the lease is held, otherwise undo.  A release lowers the count
 under the same lock; it is one step here, for nobody else looks at the word in between.
 

@@ -28,15 +28,15 @@ SCENARIOS = {
 
 # What is taken out, where, and the promise that breaks.
 MUTANTS = {
-    "two_way": (TWO_PUTS, r"stale: get yields #0 \(put x\) after #1 \(put x\) returned"),
-    "row_after_names": (TWO_PUTS, r"stale: get yields #0 \(put x\) after #1 \(put x\) returned"),
-    "misses_ask": (TWO_PUTS, r"stale: get finds nothing after #0 \(put x\) returned"),
-    "names_compared": (SLOTS_CHANGE_NAMES, r"foreign: get x yields #2 \(put y\)"),
-    "frees_look_at_leases": (TWO_PUTS, r"garbage: bytes that #0 \(put x\) needs"),
-    "frees_look_at_containers": (CONTAINED, r"garbage: bytes that #3 \(put again x as y\) needs"),
-    "dying_containers_count": (CONTAINED, r"garbage: bytes that #3 \(put again x as y\) needs"),
-    "lease_until_answer": (CONTAINED, r"garbage: bytes that #3 \(put again x as y\) needs"),
-    "free_before_giving_back": (TWO_PUTS, r"shared extent: \[0\] have two owners"),
+    "two_way": (TWO_PUTS, "stale: get yields #0 (put x) after #1 (put x) returned"),
+    "row_after_names": (TWO_PUTS, "stale: get yields #0 (put x) after #1 (put x) returned"),
+    "misses_ask": (TWO_PUTS, "stale: get finds nothing after #0 (put x) returned"),
+    "names_compared": (SLOTS_CHANGE_NAMES, "foreign: get x yields #2 (put y)"),
+    "frees_look_at_leases": (TWO_PUTS, "garbage: bytes that #0 (put x) needs"),
+    "frees_look_at_containers": (CONTAINED, "garbage: bytes that #3 (put again x as y) needs"),
+    "dying_containers_count": (CONTAINED, "garbage: bytes that #3 (put again x as y) needs"),
+    "lease_until_answe": (CONTAINED, "garbage: bytes that #3 (put again x as y) needs"),
+    "free_before_giving_back": (TWO_PUTS, "shared extent: [0] have two owners"),
 }
 
 
@@ -46,7 +46,7 @@ def explored(scenario: Scenario, protocol: Protocol = HEALTHY) -> Report:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_promise_is_kept_between_any_two_writes(name: str):
+def test_every_promise_is_kept_between_any_two_writes(name: str) -> None:
     scenario, at_least = SCENARIOS[name]
 
     report = explored(scenario)
@@ -77,7 +77,7 @@ def test_every_promise_is_kept_between_any_two_writes(name: str):
         "C0 #1 (put x): reserves slot 0, extent 0",
     ],
 )
-def test_the_overwriting_scenario_takes_every_kind_of_step(overwrites: Report, step: str):
+def test_the_overwriting_scenario_takes_every_kind_of_step(overwrites: Report, step: str) -> None:
     assert step in overwrites.labels
 
 
@@ -87,7 +87,7 @@ def overwrites() -> Report:
 
 
 @pytest.mark.parametrize("missing", MUTANTS)
-def test_without_one_safeguard_a_promise_breaks(missing: str):
+def test_without_one_safeguard_a_promise_breaks(missing: str) -> None:
     scenario, broken = MUTANTS[missing]
     assert explored(scenario).trace is None
 
@@ -95,27 +95,26 @@ def test_without_one_safeguard_a_promise_breaks(missing: str):
 
     assert report.trace
     assert report.violation is not None
-    with pytest.raises(AssertionError, match=broken):
-        raise AssertionError(report.violation)
+    assert report.violation.startswith(broken)
 
 
-def test_every_safeguard_has_a_mutant():
+def test_every_safeguard_has_a_mutant() -> None:
     assert MUTANTS.keys() == {field.name for field in fields(Protocol)}
 
 
-def test_a_one_way_delete_leaves_the_deleted_value_to_be_got():
+def test_a_one_way_delete_leaves_the_deleted_value_to_be_got() -> None:
     report = explored((put(0, "x"), delete(1, "x")), replace(HEALTHY, two_way=False))
 
     assert report.trace
     assert report.violation == "stale: get yields #0 (put x) after #1 (delete x) returned"
 
 
-def test_the_old_value_is_still_got_until_the_put_returns():
+def test_the_old_value_is_still_got_until_the_put_returns() -> None:
     model = CommitModel(TWO_PUTS)
 
     def old_beside_new(state: State) -> str | None:
         """Not a fault: this searches for the moment in which both values may be held."""
-        both_live = [slot.state.value for slot in state.index.slots].count("LIVE") == 2
+        both_live = [slot.state.value for slot in state.slots].count("LIVE") == 2
         return "the older is held while the newer is LIVE" if both_live and state.reader.object >= 0 else None
 
     report = explore(model.initial, model.successors, old_beside_new)
@@ -123,12 +122,12 @@ def test_the_old_value_is_still_got_until_the_put_returns():
     assert report.trace
 
 
-def test_bytes_of_a_deleted_object_stay_under_a_reader_that_holds_its_container():
+def test_bytes_of_a_deleted_object_stay_under_a_reader_that_holds_its_container() -> None:
     model = CommitModel(CONTAINED)
 
     def held_through_container(state: State) -> str | None:
         """Not a fault: this searches for a held container, DYING itself, whose contained object is DYING too."""
-        dying = {slot.object for slot in state.index.slots if slot.state.value == "DYING"}
+        dying = {slot.object for slot in state.slots if slot.state.value == "DYING"}
         return "held" if state.reader.object == 3 and dying >= {0, 3} else None
 
     report = explore(model.initial, model.successors, held_through_container)

@@ -44,7 +44,7 @@ def explored(protocol: Protocol = HEALTHY, bounds: Bounds = SMALL) -> Report:
     ],
     ids=str,
 )
-def test_no_interleaving_frees_bytes_under_a_lease(bounds: Bounds, at_least: int):
+def test_no_interleaving_frees_bytes_under_a_lease(bounds: Bounds, at_least: int) -> None:
     report = explored(bounds=bounds)
 
     assert report.trace is None, report.violation
@@ -71,7 +71,7 @@ def test_no_interleaving_frees_bytes_under_a_lease(bounds: Bounds, at_least: int
         "client: hangs up",
     ],
 )
-def test_the_healthy_protocol_takes_every_kind_of_step(healthy: Report, step: str):
+def test_the_healthy_protocol_takes_every_kind_of_step(healthy: Report, step: str) -> None:
     assert step in healthy.labels
 
 
@@ -80,7 +80,7 @@ def healthy() -> Report:
     return explored()
 
 
-def test_the_clients_word_always_counts_what_its_threads_hold():
+def test_the_clients_word_always_counts_what_its_threads_hold() -> None:
     model = LeaseModel()
 
     report = explore(model.initial, model.successors, miscounted)
@@ -90,7 +90,7 @@ def test_the_clients_word_always_counts_what_its_threads_hold():
 
 
 @pytest.mark.parametrize("missing", MUTANTS)
-def test_without_one_safeguard_bytes_are_freed_under_a_lease(missing: str):
+def test_without_one_safeguard_bytes_are_freed_under_a_lease(missing: str) -> None:
     protocol, telling_step = MUTANTS[missing]
 
     report = explored(protocol)
@@ -101,7 +101,7 @@ def test_without_one_safeguard_bytes_are_freed_under_a_lease(missing: str):
     assert any(label.startswith(telling_step) for label in report.trace), report.trace
 
 
-def test_every_safeguard_has_a_mutant():
+def test_every_safeguard_has_a_mutant() -> None:
     taken_out = {
         field.name
         for protocol, _ in MUTANTS.values()
@@ -112,7 +112,7 @@ def test_every_safeguard_has_a_mutant():
     assert taken_out == {field.name for field in fields(Protocol)}
 
 
-def test_step_1_outside_the_lock_is_harmless_while_a_busy_word_is_never_replaced():
+def test_step_1_outside_the_lock_is_harmless_while_a_busy_word_is_never_replaced() -> None:
     report = explored(replace(HEALTHY, lock_covers_step_1=False))
 
     assert report.trace is None, report.violation
@@ -121,7 +121,7 @@ def test_step_1_outside_the_lock_is_harmless_while_a_busy_word_is_never_replaced
     assert "T0 step 2: finds a busy lease word 2<<24|1, gives up" in report.labels
 
 
-def test_a_busy_word_is_never_met_while_the_lock_covers_step_1(healthy: Report):
+def test_a_busy_word_is_never_met_while_the_lock_covers_step_1(healthy: Report) -> None:
     report = explored(replace(HEALTHY, busy_word_stays=False))
 
     assert report.trace is None, report.violation
@@ -129,14 +129,14 @@ def test_a_busy_word_is_never_met_while_the_lock_covers_step_1(healthy: Report):
     assert not any("busy" in label for label in healthy.labels)
 
 
-def test_a_store_that_never_dies_needs_no_grace_after_a_restart():
+def test_a_store_that_never_dies_needs_no_grace_after_a_restart() -> None:
     report = explored(replace(HEALTHY, grace_after_restart=False), Bounds(restarts=0))
 
     assert report.trace is None, report.violation
     assert report.states > 10_000
 
 
-def test_a_client_that_closes_while_views_live_keeps_the_bytes_until_it_hangs_up():
+def test_a_client_that_closes_while_views_live_keeps_the_bytes_until_it_hangs_up() -> None:
     model = LeaseModel()
 
     def closed_and_scanned(state: State) -> str | None:
@@ -150,7 +150,7 @@ def test_a_client_that_closes_while_views_live_keeps_the_bytes_until_it_hangs_up
 
 
 @pytest.mark.parametrize(("generation", "count"), [(0, 0), (1, 0), (1, 1), (2, 2**24 - 1), (2**40 - 1, 3)])
-def test_a_lease_word_gives_back_its_generation_and_count_and_fits_64_bits(generation: int, count: int):
+def test_a_lease_word_gives_back_its_generation_and_count_and_fits_64_bits(generation: int, count: int) -> None:
     word = lease(generation, count)
 
     assert (generation_of(word), count_of(word)) == (generation, count)
