@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from store_processes import end_stores_of, settings_in
 
 FOLDER = pytest.StashKey[Path]()
 
@@ -18,14 +17,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the kernels in a runtime folder and with a profile of this run."""
     # Directly under /tmp: the path of a Unix socket holds 107 bytes.
     config.stash[FOLDER] = folder = Path(tempfile.mkdtemp(prefix="shm-", dir="/tmp"))
-    for name in [name for name in os.environ if name.startswith("JUPYTER_SHM_")]:
+    for name in settings_in(os.environ):
         del os.environ[name]
     os.environ["JUPYTER_SHM_RUNTIME_DIR"] = str(folder)
     os.environ["IPYTHONDIR"] = str(folder / "ipython")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the store that the notebooks have started; one that must be killed fails the run."""
+    if killed := end_stores_of(session.config.stash[FOLDER]):
+        print("\nA store had to be killed:", *killed, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the store that the notebooks have started."""
-    command = [str(Path(sys.executable).with_name("jupyter-shm")), "stop", "--force"]
-    subprocess.run(command, check=True, timeout=60)
     shutil.rmtree(config.stash[FOLDER])

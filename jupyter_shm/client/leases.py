@@ -20,7 +20,7 @@ from ..linux.maps import Map
 from ..tables.index import IndexReader
 from ..tables.layout import Record, generation_of, object_id, slot_of
 from ..tables.leases import LeaseTable
-from ..tables.prefix import HEAD_SIZE, read_contained, read_head
+from ..tables.prefix import HEAD_SIZE, read_contained
 from .heap import Heap, Root
 
 
@@ -167,6 +167,7 @@ class Leases:
             if not self.index.is_live(slot, record.generation):
                 return None
             leased = self._make_root(id, record)
+            self._unsettled = None
         finally:
             self._settle()
         self._note(slot, count_read, fresh=generation != record.generation)
@@ -182,7 +183,7 @@ class Leases:
         return self._leased(id, root, record)
 
     def _make_root(self, id: int, record: Record) -> Leased:
-        if self.heap.is_whole and self._contained_count(record):
+        if record.contained and self.heap.is_whole:
             # Its parts lie all over the heap: the root has to reach them.
             root, window, base = *self.heap.root(0, self.heap.nbytes), 0
         else:
@@ -201,14 +202,10 @@ class Leases:
         if count_read or fresh:
             self.table.note_use(slot, time.monotonic_ns() // 1_000_000, fresh)
 
-    def _contained_count(self, record: Record) -> int:
-        return read_head(self.heap.read(record.offset, HEAD_SIZE), record.nbytes)[0]
-
     def _contained(self, record: Record | None) -> tuple[int, ...]:
-        if record is None:
+        if record is None or not record.contained:
             return ()
-        count = self._contained_count(record)
-        return read_contained(self.heap.read(record.offset, HEAD_SIZE + 8 * count), count) if count else ()
+        return read_contained(self.heap.read(record.offset, HEAD_SIZE + 8 * record.contained), record.contained)
 
     # --- letting go --------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ class ObjectRef:
         lease: What keeps an anonymous object; ``None`` for a named one.
     """
 
-    __slots__ = ("__weakref__", "lease", "id", "name", "replaced_owner", "replaced_version", "store", "version")
+    __slots__ = ("__weakref__", "id", "lease", "name", "replaced_owner", "replaced_version", "store", "version")
 
     def __init__(
         self,

@@ -59,13 +59,18 @@ class Store:
         name: Which store, if there are several; ``JUPYTER_SHM_STORE`` or ``"default"`` if omitted.
         capacity: Bytes, or text such as ``"8GB"``, for a store that has to be started; ``JUPYTER_SHM_CAPACITY`` or
             half of the memory if omitted.
+        start: Start the store if it does not run?  False is for who only looks, or ends one.
+
+    Raises:
+        FileNotFoundError: It does not run, and ``start`` is false.
 
     Any thread may use it.  It survives the end of its store process: the next call connects to a store anew.
     """
 
-    def __init__(self, name: str | None = None, *, capacity: int | str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, capacity: int | str | None = None, start: bool = True) -> None:
         self.name = store_name(name)
         self._capacity = None if capacity is None else parse_size(capacity, "capacity")
+        self._start = start
         self.is_closed = False
         self._opening = threading.Lock()
         self._session = self._open()
@@ -410,7 +415,7 @@ class Store:
         return self._session
 
     def _open(self) -> Session:
-        session = Session.open(self.name, self._capacity)
+        session = Session.open(self.name, self._capacity, self._start)
         granted = session.welcome.capacity
         if self._capacity is not None and granted != self._capacity:
             warnings.warn(

@@ -210,7 +210,7 @@ class Core:
         if entry is None:
             return None
         client.reservations[entry.id] = entry
-        facts = (entry.generation, ledger.sequence, client.id, request.number, entry.offset, entry.extent)
+        facts = (entry.generation, ledger.sequence, client.id, 0, request.number, entry.offset, entry.extent)
         record = Record(*facts, 0, 0, 0, 0, 0, b"")
         return [
             WriteRecord(entry.slot, record),
@@ -435,6 +435,7 @@ def _record(object: Object, name: bytes) -> Record:
         object.generation,
         object.sequence,
         object.client,
+        len(object.contained),
         object.request,
         object.offset,
         object.extent,

@@ -96,9 +96,9 @@ class IndexReader:
         Returns:
             Its slot and facts, or ``None``: a miss, which only the store can confirm.
         """
+        # The one hot loop of a get, so what record() and live_record() do is written out here.
         words, tag = self.words, crc32(name)
-        bits = words[WORD_HASH_BITS]
-        first, mask = _table(bits)
+        first, mask = _TABLES.get(words[WORD_HASH_BITS]) or _table(words[WORD_HASH_BITS])
         at = tag & mask
         for _ in range(mask + 1):
             bucket = words[first + at]
@@ -106,9 +106,13 @@ class IndexReader:
                 return None
             if bucket >> 24 == tag:
                 slot = (bucket & _BUCKET_SLOT) - 1
-                record = self.live_record(slot)
-                if record is not None and record.key() == name:
-                    return slot, record
+                state = words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS]
+                start = SLOTS_BASE + slot * SLOT_SIZE
+                data = self.memory[start + RECORD_OFFSET : start + _RECORD_END].tobytes()
+                if state & 0xFF == LIVE and crc32(data) == words[(start + _CRC_OFFSET) // WORD]:
+                    record = Record._make(RECORD.unpack(data))
+                    if record.generation == state >> 8 and record.key() == name:
+                        return slot, record
             at = (at + 1) & mask
         return None
 
@@ -234,5 +238,7 @@ def _table(bits: int) -> tuple[int, int]:
     bits = min(max(bits, MIN_HASH_BITS), MAX_HASH_BITS)
     return (HASH_BASE + (WORD << bits)) // WORD, (1 << bits) - 1
 
+
+_TABLES = {bits: _table(bits) for bits in range(MIN_HASH_BITS, MAX_HASH_BITS + 1)}
 
 __all__ = ["FREE", "MAX_OBJECTS", "IndexReader", "IndexWriter"]

@@ -53,7 +53,7 @@ FREE, RESERVED, LIVE, DYING = 0, 1, 2, 3
 DYING: readers miss it from now on; its extent is the store's again when no lease is left."""
 
 GENERATION_BITS = 40
-RECORD = struct.Struct("=11Q128s")
+RECORD = struct.Struct("=2Q2I8Q128s")
 RECORD_OFFSET = 5 * WORD
 
 
@@ -63,6 +63,7 @@ class Record(NamedTuple):
     generation: int
     sequence: int  # rises with every commit of the store; of two LIVE slots with one name the higher one wins
     client: int
+    contained: int  # objects whose bytes this one refers to; their ids stand in its prefix
     request: int  # number of the request that made the slot
     offset: int  # bytes from the start of the heap
     extent: int  # bytes of the extent

@@ -35,7 +35,7 @@ MUTANTS = {
     "frees_look_at_leases": (TWO_PUTS, "garbage: bytes that #0 (put x) needs"),
     "frees_look_at_containers": (CONTAINED, "garbage: bytes that #3 (put again x as y) needs"),
     "dying_containers_count": (CONTAINED, "garbage: bytes that #3 (put again x as y) needs"),
-    "lease_until_answe": (CONTAINED, "garbage: bytes that #3 (put again x as y) needs"),
+    "lease_until_answer": (CONTAINED, "garbage: bytes that #3 (put again x as y) needs"),
     "free_before_giving_back": (TWO_PUTS, "shared extent: [0] have two owners"),
 }
 
