@@ -406,7 +406,7 @@ class Store:
         if self.is_closed:
             raise ClosedError(f"this connection to the store {self.name!r} was closed; connect() gives a new one")
         session = self._session
-        if session.connection.broken is None:
+        if session.connection.broken is None and not session.leases.index.has_ended:
             return session
         with self._opening:
             if self._session is session:

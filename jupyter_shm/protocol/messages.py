@@ -7,12 +7,27 @@ An ``id`` is an object id: ``generation << 20 | slot`` of the index, never given
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 WIRE = 1
 """Version of this language.  Releases that share it work together; raise it when a message changes its meaning."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""A number that fits a word of the index.  A packet with any other is malformed."""
+
+
+MAX_LABEL = 256  # bytes of UTF-8; longer labels are cut by the client
+MAX_NAME = 128  # bytes of UTF-8
+MAX_HOLDERS = 32  # holders told per object: an answer has to fit one packet
+PAGE_OBJECTS = 80  # objects told per page: 80 of the longest are under 64 KiB
+PAGE_CLIENTS = 100  # clients told per page
+MAX_WAIT_NAMES = 400  # names in one Wait: 400 of the longest are under 64 KiB
+
+Label = Annotated[str, msgspec.Meta(max_length=MAX_LABEL)]
+"""A label in characters; ``Session`` checks that its bytes are not more."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
@@ -25,36 +40,36 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
 class Hello(Message, frozen=True, tag="hello"):
     """The first message of a connection.  Answered by ``Welcome``."""
 
-    pid: int  # as the client sees itself; the kernel's word (SO_PEERCRED) counts where it has one
-    label: str  # notebook, script or command that people know this process by; at most MAX_LABEL bytes
-    kernel: str  # Jupyter kernel id, "" outside of a kernel
-    python: str  # "3.11.7"
-    package: str  # version of jupyter_shm
+    pid: Count  # as the client sees itself; the kernel's word (SO_PEERCRED) counts where it has one
+    label: Label  # notebook, script or command that people know this process by; at most MAX_LABEL bytes
+    kernel: Label  # Jupyter kernel id, "" outside of a kernel
+    python: Label  # "3.11.7"
+    package: Label  # version of jupyter_shm
 
 
 class Reserve(Message, frozen=True, tag="reserve"):
     """Ask for an extent of the heap to fill.  Answered by ``Reserved``; ``full`` when there is no room."""
 
-    number: int
-    nbytes: int  # bytes
+    number: Count
+    nbytes: Count  # bytes
 
 
 class Commit(Message, frozen=True, tag="commit"):
     """Make the object in a reserved extent visible.  Answered by ``Committed``, after the index shows it."""
 
-    number: int
-    reservation: int  # id of the reservation, from Reserved
+    number: Count
+    reservation: Count  # id of the reservation, from Reserved
     name: str  # "" for an anonymous object
-    nbytes: int  # bytes of the extent that the object covers, header included
-    payload: int  # bytes of the object's own data, for people
-    created_ns: int  # nanoseconds since 1970
+    nbytes: Count  # bytes of the extent that the object covers, header included
+    payload: Count  # bytes of the object's own data, for people
+    created_ns: Count  # nanoseconds since 1970
     overwrite: bool  # False: refuse with `exists` when the name is taken
 
 
 class Abandon(Message, frozen=True, tag="abandon"):
     """Give a reservation back unused.  One-way."""
 
-    reservation: int
+    reservation: Count
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
@@ -63,77 +78,77 @@ class Cancel(Message, frozen=True, tag="cancel"):
     That is a reservation, a wait, an anonymous object.  One-way; an answer under way is ignored by its number.
     """
 
-    number: int
+    number: Count
 
 
 class Delete(Message, frozen=True, tag="delete"):
     """Take a name away, or an anonymous object.  Answered by ``Done`` after the index shows it."""
 
-    number: int
+    number: Count
     name: str  # "" to delete by id
-    id: int  # 0 to delete by name; both: only if the name still means this object
+    id: Count  # 0 to delete by name; both: only if the name still means this object
 
 
 class Drop(Message, frozen=True, tag="drop"):
     """The publisher let go of its last reference to an anonymous object.  One-way."""
 
-    id: int
+    id: Count
 
 
 class Hint(Message, frozen=True, tag="hint"):
     """A lease on an object that is no longer LIVE was let go: look at it again.  One-way."""
 
-    id: int
+    id: Count
 
 
 class Look(Message, frozen=True, tag="look"):
     """Is this name published?  Answered by ``Found`` or ``not-found``, after all sockets were drained."""
 
-    number: int
+    number: Count
     name: str
 
 
 class Wait(Message, frozen=True, tag="wait"):
     """Answer with ``Ready`` as soon as ``count`` of these names are published."""
 
-    number: int
+    number: Count
     names: tuple[str, ...]
-    count: int
+    count: Count
 
 
 class List(Message, frozen=True, tag="list"):
     """One page of what the store holds.  Answered by ``Page``."""
 
-    number: int
-    after: int  # `last` of the page before, 0 for the first one
+    number: Count
+    after: Count  # `last` of the page before, 0 for the first one
     anonymous: bool  # anonymous objects, and those that live on only because somebody holds them, too
 
 
 class Info(Message, frozen=True, tag="info"):
     """What the store knows of one object.  Answered by ``Facts``."""
 
-    number: int
+    number: Count
     name: str  # "" to ask by id
-    id: int  # 0 to ask by name
+    id: Count  # 0 to ask by name
 
 
 class Clients(Message, frozen=True, tag="clients"):
     """Who is connected.  Answered by ``People``, a page at a time."""
 
-    number: int
-    after: int  # `last` of the page before, 0 for the first one
+    number: Count
+    after: Count  # `last` of the page before, 0 for the first one
 
 
 class Stats(Message, frozen=True, tag="stats"):
     """The store's accounts.  Answered by ``Accounts``."""
 
-    number: int
+    number: Count
 
 
 class Stop(Message, frozen=True, tag="stop"):
     """End the whole store.  Answered by ``Done``, or ``in-use`` unless forced."""
 
-    number: int
+    number: Count
     force: bool
 
 
@@ -269,13 +284,6 @@ class Refused(Message, frozen=True, tag="refused"):
     reason: str  # one of errors.REASON_CODES
     text: str  # for people
 
-
-MAX_LABEL = 256  # bytes of UTF-8; longer labels are cut by the client
-MAX_NAME = 128  # bytes of UTF-8
-MAX_HOLDERS = 32  # holders told per object: an answer has to fit one packet
-PAGE_OBJECTS = 80  # objects told per page: 80 of the longest are under 64 KiB
-PAGE_CLIENTS = 100  # clients told per page
-MAX_WAIT_NAMES = 400  # names in one Wait: 400 of the longest are under 64 KiB
 
 Request: TypeAlias = (
     Hello

@@ -85,6 +85,7 @@ class Session:
                 reason="unexpected-descriptors",
             )
         self._check_number(message)
+        _check_texts(message)
         self.state = after
         return message
 
@@ -97,3 +98,25 @@ class Session:
                 f"request {number} came after request {self.number}; numbers must rise", reason="illegal"
             )
         self.number = number
+
+
+def _check_texts(message: messages.Request) -> None:
+    """Texts come back in answers, which have to fit a packet: the client cuts or refuses longer ones itself.
+
+    A Commit is left out: its name is refused by the core, which gives the reservation a chance to be used.
+    """
+    if isinstance(message, messages.Hello):
+        texts, limit = (message.label, message.kernel, message.python, message.package), messages.MAX_LABEL
+    elif isinstance(message, messages.Wait):
+        texts, limit = message.names, messages.MAX_NAME
+        if not 0 < message.count <= len(texts) <= messages.MAX_WAIT_NAMES:
+            raise ProtocolError(f"a wait for {message.count} of {len(texts)} names", reason="illegal")
+    elif isinstance(message, (messages.Look, messages.Delete, messages.Info)):
+        texts, limit = (message.name,), messages.MAX_NAME
+    else:
+        return
+    longest = max(len(text.encode()) for text in texts)
+    if longest > limit:
+        raise ProtocolError(
+            f"{type(message).__name__} has a text of {longest} bytes; the limit is {limit}", reason="illegal"
+        )

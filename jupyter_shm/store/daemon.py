@@ -164,7 +164,12 @@ class Daemon:
             peer.end()
             return
         if message is not None:
-            self._handle(peer, message)
+            try:
+                self._handle(peer, message)
+            except Exception:
+                # A bug of ours.  The core checks before it changes anything, so others can go on.
+                log.exception("client pid %d: %s could not be carried out", peer.pid, type(message).__name__)
+                peer.end()
         elif peer.session.wire != m.WIRE and not peer.is_ended:
             peer.send(wire.encode_foreign_opening(self._identity))
             peer.end()

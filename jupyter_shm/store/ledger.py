@@ -183,7 +183,7 @@ class Ledger:
 
     def from_slot(self, first: int) -> Iterator[Object]:
         """All objects in slot ``first`` and above, by slot."""
-        for slot in range(first, len(self._by_slot)):
+        for slot in range(max(first, 0), len(self._by_slot)):
             object = self._by_slot[slot]
             if object is not None:
                 yield object

@@ -58,6 +58,7 @@ class Regions:
 
     def close(self) -> None:
         """Let go of everything.  Clients' maps of it stay valid for as long as they have them."""
+        self.index.end()
         self.index.words.release()
         self.index.memory.release()
         self._index_map.close()

@@ -27,6 +27,7 @@ from .layout import (
     SLOT_SIZE,
     SLOTS_BASE,
     WORD,
+    WORD_ENDED,
     WORD_HASH_BITS,
     WORD_LAYOUT,
     WORD_MAGIC,
@@ -57,6 +58,11 @@ class IndexReader:
     def store(self) -> int:
         """Id of the store that writes this index."""
         return self.words[WORD_STORE]
+
+    @property
+    def has_ended(self) -> bool:
+        """Did the store say that it writes no more?  What is LIVE here may be outdated then."""
+        return self.words[WORD_ENDED] != 0
 
     def is_valid(self) -> bool:
         """Is this an index of our layout?"""
@@ -146,6 +152,10 @@ class IndexWriter(IndexReader):
         index.words[WORD_HASH_BITS] = MIN_HASH_BITS
         index.words[WORD_MAGIC] = INDEX_MAGIC
         return index
+
+    def end(self) -> None:
+        """Say that nothing is written any more."""
+        self.words[WORD_ENDED] = 1
 
     def write_record(self, slot: int, record: Record) -> None:
         """Write the immutable facts of a FREE slot.  They count once ``set_state`` makes it RESERVED or LIVE."""

@@ -34,9 +34,9 @@ MAX_NAME = 128  # bytes of UTF-8
 
 WORD = 8  # bytes
 PAGE = 4096  # bytes
-WORD_MAGIC, WORD_LAYOUT, WORD_STORE, WORD_HASH_BITS, WORD_SLOTS = 0, 1, 2, 3, 4
+WORD_MAGIC, WORD_LAYOUT, WORD_STORE, WORD_HASH_BITS, WORD_SLOTS, WORD_ENDED = 0, 1, 2, 3, 4, 5
 """Header: magic, LAYOUT, id of the store, size of the hash table in use, slots ever used (the rest were never
-written)."""
+written), 1 when the store has ended."""
 
 ROWS_BASE, ROW_SIZE = PAGE, 64
 ROW_CLIENT, ROW_NUMBER = 0, 1

@@ -28,6 +28,11 @@ _SUMMARY = 64
 _SLOTS_PER_PAGE_BITS = 8  # 256 entries of 16 bytes are one page
 
 
+def page_of(slot: int) -> int:
+    """The page of entries that a slot's entry is in."""
+    return slot >> _SLOTS_PER_PAGE_BITS
+
+
 class LeaseTable:
     """Both halves of a lease table; the client writes, the store only reads.
 

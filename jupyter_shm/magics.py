@@ -1,0 +1,348 @@
+"""The line magics of notebooks, and how IPython loads and unloads them.  What Tab offers is in ``completion``.
+
+A magic says what it did in lines without times or ids, so that the output of a notebook stays the same from run to
+run; and a mistake of the user is one line that says what to do, not a traceback into this package.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import dis
+import functools
+import inspect
+import keyword
+import math
+import sys
+import time
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
+from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.display import display
+from IPython.utils.process import arg_split
+from traitlets import Unicode, observe
+
+from .client.default import default_store
+from .client.info import ObjectInfo, format_shape
+from .client.store import UNSET, Store
+from .completion import Completions, unquoted
+from .errors import InvalidModeError, ObjectNotFoundError, ShmError
+from .sizes import format_size
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_OPTION_OF = {"timeout=": "--timeout", "copy=True": "--copy"}
+"""What the errors of the API advise, and what it is called here."""
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
+def _one_line_errors(body: Callable[[Any, Namespace], Any]) -> Callable[..., Any]:
+    """Make a magic of a method that takes the parsed arguments.
+
+    Args:
+        body: Gets them with two more: ``scope``, the variables that the calling code sees, and ``assigned``, whether
+            that code does anything with what the magic returns.
+    """
+
+    @functools.wraps(body)
+    def magic(self: Magics, line: str, local_ns: dict[str, Any] | None = None) -> Any:
+        name = f"%{body.__name__}"
+        try:
+            args = magic.parser.parse_intermixed_args(arg_split(line))  # type: ignore[attr-defined]
+        except (UsageError, ValueError) as error:
+            raise UsageError(f"{name}: {error}. {name}? shows the usage.") from None
+        args.scope = {} if local_ns is None else local_ns
+        args.assigned = _is_result_used(inspect.currentframe())
+        try:
+            return body(self, args)
+        except (UsageError, ShmError) as error:
+            raise UsageError(f"{name}: {_one_line(str(error))}") from None
+        except KeyboardInterrupt as error:
+            # Asked by IPython for the text to show, instead of the stack down to the socket.
+            error._render_traceback_ = lambda: [f"KeyboardInterrupt: {name} was interrupted"]  # type: ignore[attr-defined]
+            raise
+
+    return magic
+
+
+def _one_line(text: str) -> str:
+    for argument_, option in _OPTION_OF.items():
+        text = text.replace(argument_, option)
+    return " ".join(text.splitlines())
+
+
+def _is_result_used(frame: FrameType | None) -> bool:
+    """Whether the code that called a magic does anything with its result: ``x = %shm_get a``, not ``%shm_get a``.
+
+    Told from the instruction that follows the call.  It stands on its own where the result is dropped or shown as a
+    cell's last line, and where it is all of an evaluated text, as in ``%time %shm_get a``.
+
+    Args:
+        frame: Of the magic.
+    """
+    frame = frame.f_back if frame else None
+    while frame is not None and frame.f_globals.get("__name__") == "IPython.core.interactiveshell":
+        frame = frame.f_back
+    if frame is None:
+        return True
+    code, last = frame.f_code, frame.f_lasti
+    for step in dis.get_instructions(code):
+        if step.offset <= last or step.opname in {"CACHE", "NOP", "EXTENDED_ARG"}:
+            continue
+        is_shown = step.opname == "PRINT_EXPR" or (step.opname, step.arg) == ("CALL_INTRINSIC_1", 1)
+        is_evaluated = step.opname == "RETURN_VALUE" and not code.co_flags & inspect.CO_NEWLOCALS
+        return not (step.opname == "POP_TOP" or is_shown or is_evaluated)
+    return True
+
+
+@magics_class
+class JupyterShm(Magics):
+    """Share arrays and tables between the notebooks of this machine."""
+
+    store = Unicode(
+        help="Name of the store that the magics use; empty for the default one, as in `shm.put` and `shm.get`."
+    ).tag(config=True)
+
+    _named: Store | None = None
+
+    def connect(self) -> Store:
+        """The store of the ``store`` setting; started if it does not run."""
+        if not self.store:
+            return default_store()
+        if self._named is None:
+            self._named = Store(self.store)
+        return self._named
+
+    @observe("store")
+    def _disconnect(self, change: object = None) -> None:
+        named, self._named = self._named, None
+        if named is not None:
+            named.close()
+
+    # --- put and get -------------------------------------------------------------------------------------------
+
+    @magic_arguments()
+    @argument("variables", nargs="+", metavar="variable", help="what to publish, each under its own name")
+    @argument("--name", type=unquoted, help="publish it under this name instead; for one variable")
+    @argument("--rebind", action="store_true", help="make the variable the stored, read-only view: frees this copy")
+    @argument("--no-overwrite", action="store_true", help="refuse if the name is taken")
+    @needs_local_scope
+    @line_magic
+    @_one_line_errors
+    def shm_put(self, args: Namespace) -> None:
+        """Publish variables: every kernel of this machine can fetch them with %shm_get.
+
+        What is stored is a snapshot; later changes of the variable are not seen by anybody.
+        Who reads what is replaced keeps the old bytes.
+        """
+        if args.name is not None and len(args.variables) > 1:
+            raise UsageError(f"--name is for one variable, and there are {len(args.variables)}")
+        values = {name: self._variable(name, args) for name in args.variables}
+        store = self.connect()
+        for variable, value in values.items():
+            ref = store.put(value, args.name or variable, overwrite=not args.no_overwrite)
+            line = _summary(store, ref)
+            if ref.replaced_version:
+                line += f"; replaced version {ref.replaced_version} of {ref.replaced_owner}, whose readers keep it"
+            if args.rebind:
+                self.shell.user_ns[variable] = store.get(ref)
+                line += f"; {variable} is now the stored, read-only view"
+            print(line)
+
+    def _variable(self, name: str, args: Namespace) -> Any:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            expression = name if _is_expression(name) else "expr"
+            raise UsageError(f"{name!r} is no variable; for an expression use shm.put({expression}, 'name')")
+        known = {**self.shell.user_ns, **args.scope}
+        if name not in known:
+            names = [other for other in known if not other.startswith("_")]
+            close = " or ".join(map(repr, difflib.get_close_matches(name, names, n=2)))
+            raise UsageError(f"there is no variable {name!r}" + (f"; did you mean {close}?" if close else ""))
+        if args.rebind and known[name] is not self.shell.user_ns.get(name, UNSET):
+            raise UsageError(f"--rebind cannot change {name!r}, a local variable; use {name} = shm.get({name!r})")
+        return known[name]
+
+    @magic_arguments()
+    @argument("names", nargs="+", metavar="name", type=unquoted, help="what to fetch, each into a variable of its name")
+    @argument("--as", dest="variable", help="fetch it into this variable instead; for one name")
+    @argument(
+        "-w", "--writable", action="store_true", help="fetch a private copy-on-write copy; changes stay in this kernel"
+    )
+    @argument("--copy", action="store_true", help="fetch an ordinary private copy, which is writable too")
+    @argument("--timeout", type=_seconds, default=UNSET, metavar="seconds", help="wait so long for a missing name")
+    @line_magic
+    @_one_line_errors
+    def shm_get(self, args: Namespace) -> Any:
+        """Fetch published objects without copying them: read-only views of the shared memory.
+
+        %shm_get a b      binds the variables a and b of the notebook
+        x = %shm_get a    gives the object, and binds x only; a list for several names
+        """
+        variables = _variables(args)
+        if args.writable and args.copy:
+            raise UsageError("-w and --copy exclude each other: both give a private copy, -w without copying at first")
+        fetched = self._fetch(args)
+        if args.assigned:
+            return fetched if len(fetched) > 1 else fetched[0]
+        # Only now: what cannot be had leaves every variable as it was.
+        self.shell.user_ns.update(zip(variables, fetched, strict=True))
+        return None
+
+    def _fetch(self, args: Namespace) -> list[Any]:
+        store = self.connect()
+        waits = args.timeout is not UNSET
+        deadline = time.monotonic() + args.timeout if waits else 0.0
+        fetched, notes = [], []
+        for name in args.names:
+            patience = max(0.0, deadline - time.monotonic()) if waits else UNSET
+            if not args.writable:
+                fetched.append(store.get(name, copy=args.copy, timeout=patience))
+                continue
+            obj, kind = _fetch_writable(store, name, patience)
+            fetched.append(obj)
+            notes.append(f"{args.variable or name} is {kind}; changes to it stay in this kernel")
+        print(*notes, sep="\n", end="\n" if notes else "")
+        return fetched
+
+    # --- what there is -----------------------------------------------------------------------------------------
+
+    @magic_arguments()
+    @argument("pattern", nargs="?", type=unquoted, help="only names that match it, as in a shell: run*")
+    @line_magic
+    @_one_line_errors
+    def shm_ls(self, args: Namespace) -> Any:
+        """Show what is published, the newest last; `found = %shm_ls` gives the list."""
+        found = self.connect().list(args.pattern)
+        if args.assigned:
+            return found
+        if args.pattern is not None and not found:
+            print(f"no published name matches {args.pattern!r}")
+        else:
+            _show(found)
+        return None
+
+    @magic_arguments()
+    @argument("name", type=unquoted, help="of a published object")
+    @line_magic
+    @_one_line_errors
+    def shm_info(self, args: Namespace) -> Any:
+        """Show what is known of one object, who holds it, and what a get of it shares."""
+        found = self.connect().info(args.name)
+        if args.assigned:
+            return found
+        _show(found)
+        return None
+
+    @magic_arguments()
+    @argument("names", nargs="+", metavar="name", type=unquoted, help="what to delete; all of it, or nothing")
+    @line_magic
+    @_one_line_errors
+    def shm_rm(self, args: Namespace) -> None:
+        """Delete published objects.  Who reads one keeps its bytes; the last one to let go frees them."""
+        store = self.connect()
+        found, missing = {}, []
+        for name in args.names:
+            try:
+                found[name] = store.info(name)
+            except ObjectNotFoundError:
+                missing.append(repr(name))
+        if missing:
+            raise UsageError(f"nothing is published under {', '.join(missing)}; nothing was deleted")
+        for name, info in found.items():
+            store.delete(name)
+            print(_farewell(name, info))
+
+
+def _summary(store: Store, ref: Any) -> str:
+    try:
+        info = store.info(ref)
+    except ObjectNotFoundError:
+        return f"{ref.name}: published, and replaced or deleted by somebody else since"
+    facts = [info.type, *([format_shape(info.shape)] if info.shape is not None else []), format_size(info.nbytes)]
+    return f"{ref.name}: {', '.join(facts)}"
+
+
+def _farewell(name: str, info: ObjectInfo) -> str:
+    count = len(info.holders)
+    readers = {0: "", 1: "; 1 reader keeps its bytes"}.get(count, f"; {count} readers keep its bytes")
+    return f"deleted {name!r}{readers}"
+
+
+def _fetch_writable(store: Store, name: str, timeout: Any) -> tuple[Any, str]:
+    try:
+        return store.get(name, mode="c", timeout=timeout), "a private copy-on-write copy"
+    except InvalidModeError:
+        obj = store.get(name, copy=True, timeout=timeout)
+        return obj, f"a private copy (a {type(obj).__name__} cannot be copied on write)"
+
+
+def _variables(args: Namespace) -> list[str]:
+    """The variables that a ``%shm_get`` binds."""
+    if args.variable is not None and len(args.names) > 1:
+        raise UsageError(f"--as is for one name, and there are {len(args.names)}")
+    if args.variable is not None and args.assigned:
+        raise UsageError("--as names a variable, and so does the assignment; leave one of them out")
+    variables = args.names if args.variable is None else [args.variable]
+    for variable in variables:
+        if not args.assigned and (not variable.isidentifier() or keyword.iskeyword(variable)):
+            cure = "use a name that can" if args.variable is not None else "add --as and the name of one"
+            raise UsageError(f"{variable!r} cannot be the name of a variable; {cure}")
+    return list(variables)
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text, mode="eval")
+    except SyntaxError:
+        return False
+    return True
+
+
+def _show(table: Any) -> None:
+    """Show a table where the user looks; ``Out`` does not get it."""
+    if sys.stdout.isatty():
+        import rich
+
+        rich.print(table)
+    else:
+        display(table)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """``%load_ext jupyter_shm``.  Loading twice changes nothing."""
+    if JupyterShm.__name__ in shell.magics_manager.registry:
+        return
+    magics = JupyterShm(shell)
+    shell.register_magics(magics)
+    # First, for IPython itself would offer files: it takes the names behind a magic for something of its own.
+    shell.Completer.custom_matchers.insert(0, Completions(magics).match)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """``%unload_ext jupyter_shm``.  Takes everything away that loading brought; views and stores stay."""
+    magics = shell.magics_manager.registry.pop(JupyterShm.__name__, None)
+    if magics is None:
+        return
+    known = shell.magics_manager.magics["line"]
+    for name, magic in magics.magics["line"].items():
+        if known.get(name) == magic:
+            del known[name]
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if not isinstance(getattr(matcher, "__self__", None), Completions)]
+    shell.configurables.remove(magics)
+    magics._disconnect()
