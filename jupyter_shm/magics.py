@@ -1,4 +1,6 @@
-"""The line magics of notebooks, and how IPython loads and unloads them.  What Tab offers is in ``completion``.
+"""The line magics of notebooks, and how IPython loads and unloads them.
+
+How they are called is in ``invocation``, and what Tab offers in ``completion``.
 
 A magic says what it did in lines without times or ids, so that the output of a notebook stays the same from run to
 run; and a mistake of the user is one line that says what to do, not a traceback into this package.
@@ -8,106 +10,28 @@ from __future__ import annotations
 
 import ast
 import difflib
-import dis
-import functools
-import inspect
 import keyword
-import math
 import sys
 import time
-from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable
-from types import FrameType
+from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
-from IPython.utils.process import arg_split
 from traitlets import Unicode, observe
 
 from .client.default import default_store
 from .client.info import ObjectInfo, format_shape
 from .client.store import UNSET, Store
-from .completion import Completions, unquoted
-from .errors import InvalidModeError, ObjectNotFoundError, ShmError
+from .completion import Completions
+from .errors import InvalidModeError, ObjectNotFoundError
+from .invocation import parsed, seconds, unquoted
 from .sizes import format_size
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-_OPTION_OF = {"timeout=": "--timeout", "copy=True": "--copy"}
-"""What the errors of the API advise, and what it is called here."""
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise ArgumentTypeError(f"{text!r} is no number of seconds")
-    return value
-
-
-def _one_line_errors(body: Callable[[Any, Namespace], Any]) -> Callable[..., Any]:
-    """Make a magic of a method that takes the parsed arguments.
-
-    Args:
-        body: Gets them with two more: ``scope``, the variables that the calling code sees, and ``assigned``, whether
-            that code does anything with what the magic returns.
-    """
-
-    @functools.wraps(body)
-    def magic(self: Magics, line: str, local_ns: dict[str, Any] | None = None) -> Any:
-        name = f"%{body.__name__}"
-        try:
-            args = magic.parser.parse_intermixed_args(arg_split(line))  # type: ignore[attr-defined]
-        except (UsageError, ValueError) as error:
-            raise UsageError(f"{name}: {error}. {name}? shows the usage.") from None
-        args.scope = {} if local_ns is None else local_ns
-        args.assigned = _is_result_used(inspect.currentframe())
-        try:
-            return body(self, args)
-        except (UsageError, ShmError) as error:
-            raise UsageError(f"{name}: {_one_line(str(error))}") from None
-        except KeyboardInterrupt as error:
-            # Asked by IPython for the text to show, instead of the stack down to the socket.
-            error._render_traceback_ = lambda: [f"KeyboardInterrupt: {name} was interrupted"]  # type: ignore[attr-defined]
-            raise
-
-    return magic
-
-
-def _one_line(text: str) -> str:
-    for argument_, option in _OPTION_OF.items():
-        text = text.replace(argument_, option)
-    return " ".join(text.splitlines())
-
-
-def _is_result_used(frame: FrameType | None) -> bool:
-    """Whether the code that called a magic does anything with its result: ``x = %shm_get a``, not ``%shm_get a``.
-
-    Told from the instruction that follows the call.  It stands on its own where the result is dropped or shown as a
-    cell's last line, and where it is all of an evaluated text, as in ``%time %shm_get a``.
-
-    Args:
-        frame: Of the magic.
-    """
-    frame = frame.f_back if frame else None
-    while frame is not None and frame.f_globals.get("__name__") == "IPython.core.interactiveshell":
-        frame = frame.f_back
-    if frame is None:
-        return True
-    code, last = frame.f_code, frame.f_lasti
-    for step in dis.get_instructions(code):
-        if step.offset <= last or step.opname in {"CACHE", "NOP", "EXTENDED_ARG"}:
-            continue
-        is_shown = step.opname == "PRINT_EXPR" or (step.opname, step.arg) == ("CALL_INTRINSIC_1", 1)
-        is_evaluated = step.opname == "RETURN_VALUE" and not code.co_flags & inspect.CO_NEWLOCALS
-        return not (step.opname == "POP_TOP" or is_shown or is_evaluated)
-    return True
 
 
 @magics_class
@@ -143,7 +67,7 @@ class JupyterShm(Magics):
     @argument("--no-overwrite", action="store_true", help="refuse if the name is taken")
     @needs_local_scope
     @line_magic
-    @_one_line_errors
+    @parsed
     def shm_put(self, args: Namespace) -> None:
         """Publish variables: every kernel of this machine can fetch them with %shm_get.
 
@@ -184,9 +108,9 @@ class JupyterShm(Magics):
         "-w", "--writable", action="store_true", help="fetch a private copy-on-write copy; changes stay in this kernel"
     )
     @argument("--copy", action="store_true", help="fetch an ordinary private copy, which is writable too")
-    @argument("--timeout", type=_seconds, default=UNSET, metavar="seconds", help="wait so long for a missing name")
+    @argument("--timeout", type=seconds, default=UNSET, metavar="seconds", help="wait so long for a missing name")
     @line_magic
-    @_one_line_errors
+    @parsed
     def shm_get(self, args: Namespace) -> Any:
         """Fetch published objects without copying them: read-only views of the shared memory.
 
@@ -224,7 +148,7 @@ class JupyterShm(Magics):
     @magic_arguments()
     @argument("pattern", nargs="?", type=unquoted, help="only names that match it, as in a shell: run*")
     @line_magic
-    @_one_line_errors
+    @parsed
     def shm_ls(self, args: Namespace) -> Any:
         """Show what is published, the newest last; `found = %shm_ls` gives the list."""
         found = self.connect().list(args.pattern)
@@ -239,7 +163,7 @@ class JupyterShm(Magics):
     @magic_arguments()
     @argument("name", type=unquoted, help="of a published object")
     @line_magic
-    @_one_line_errors
+    @parsed
     def shm_info(self, args: Namespace) -> Any:
         """Show what is known of one object, who holds it, and what a get of it shares."""
         found = self.connect().info(args.name)
@@ -251,7 +175,7 @@ class JupyterShm(Magics):
     @magic_arguments()
     @argument("names", nargs="+", metavar="name", type=unquoted, help="what to delete; all of it, or nothing")
     @line_magic
-    @_one_line_errors
+    @parsed
     def shm_rm(self, args: Namespace) -> None:
         """Delete published objects.  Who reads one keeps its bytes; the last one to let go frees them."""
         store = self.connect()

@@ -29,10 +29,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": {"protocol", "tables", "serial", "linux"} | GROUND,
     "workers": {"serial", "linux", "client"} | GROUND,
     # The faces never import each other.
-    "magics": {"client"} | GROUND,
+    "magics": {"client", "completion"} | GROUND,
+    # Tab completion of names, which is a part of the magics.
+    "completion": {"client"} | GROUND,
     "panel": {"client"} | GROUND,
     "server": {"client"} | GROUND,
-    "cli": {"linux", "client"} | GROUND,
+    "cli": {"linux", "client", "demo"} | GROUND,
+    # The main job, which is one verb of the cli.
+    "demo": {"linux", "client"} | GROUND,
     # Nobody imports testing.
     "testing": {"protocol", "linux", "client", "workers"} | GROUND,
     # The package itself hands out names of the client and loads the magics when IPython asks for them.

@@ -53,6 +53,9 @@ def read_meta(leased: Leased) -> tuple[Meta, int]:
     Raises:
         DeserializeError: It cannot be read.
     """
+    known = leased.ref.meta
+    if known is not None:
+        return known  # type: ignore[return-value]
     record = leased.record
     at = record.offset - leased.base
     data = leased.root[at : at + record.nbytes].data
@@ -61,7 +64,9 @@ def read_meta(leased: Leased) -> tuple[Meta, int]:
     except ProtocolError as error:
         raise DeserializeError(f"{_named(leased)} cannot be read: {error}. Publish it again.") from error
     begin = HEAD_SIZE + 8 * count
-    return decode_meta(data[begin : begin + size]), record.offset + data_start(count, size)
+    found = decode_meta(data[begin : begin + size]), record.offset + data_start(count, size)
+    leased.ref.meta = found
+    return found
 
 
 def peek_meta(leases: Leases, facts: ObjectFacts) -> Meta | None:

@@ -1,0 +1,133 @@
+"""What Tab offers behind our magics: names in the store, variables, options.
+
+Completing never starts a store, never fails, and never keeps anybody waiting for a store that does not answer.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.magic_arguments import argument
+
+from .client.session import Session
+from .client.store import Store
+
+if TYPE_CHECKING:
+    from .magics import JupyterShm
+
+PATIENCE = 0.5
+"""Seconds that a store has to tell its names; more, and the one who pressed Tab believes that the kernel hangs."""
+
+_CALL = re.compile(r"(?:(?:^|.*[\s=;(])%|^\s*)(?P<magic>\w+)(?P<line>\s.*)$")
+"""A magic in the line until the cursor: after %, wherever that stands, or first in the line without one."""
+
+_LAST_WORD = re.compile(r"""(?:"[^"]*|'[^']*|[^\s"']*)$""")
+
+
+class RunningStore(Store):
+    """A connection that starts no store.
+
+    Raises:
+        FileNotFoundError: None is running.
+    """
+
+    def _open(self) -> Session:
+        session = Session.open(self.name, None, start=False)
+        self._retire = weakref.finalize(self, session.retire)
+        self._retire.atexit = False
+        return session
+
+
+class Completions:
+    """The matcher for a set of magics.
+
+    Args:
+        magics: Their options are read from them, and their ``store`` setting.
+    """
+
+    def __init__(self, magics: JupyterShm) -> None:
+        self._magics = magics
+
+    @context_matcher()
+    def match(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete the last word until the cursor; nothing where it is not an argument of one of our magics."""
+        call = _CALL.match(context.text_until_cursor)
+        magic = self._magics.magics["line"].get(call["magic"]) if call else None
+        if call is None or magic is None:
+            return SimpleMatcherResult(completions=[], suppress=False)
+        last = _LAST_WORD.search(call["line"])
+        typed = last[0] if last else ""
+        before = call["line"][: len(call["line"]) - len(typed)].split()
+        offered = [text for text in self._offers(magic, before, typed) if text.startswith(typed)]
+        return SimpleMatcherResult(
+            completions=[SimpleCompletion(text=text, type="variable") for text in offered],
+            matched_fragment=typed,
+            ordered=True,
+            suppress=True,
+        )
+
+    def _offers(self, magic: Any, before: list[str], typed: str) -> Iterable[str]:
+        takes_value = {name: "action" not in option.kwds for option in _options(magic) for name in option.args}
+        option = before[-1] if before and takes_value.get(before[-1]) else None
+        if option is None and typed.startswith("-"):
+            return sorted(name for name in takes_value if name not in before)
+        if option not in {None, "--as", "--name"}:
+            return ()
+        if option == "--as" or (option is None and magic.__name__ == "shm_put"):
+            return self._variables(hidden=typed.startswith("_"))
+        return (_quoted(name, typed[:1]) for name in names_in(self._magics.store or None) if name not in before)
+
+    def _variables(self, hidden: bool) -> list[str]:
+        """Variables of the notebook; arrays and tables first, for those are what is shared."""
+        shell = self._magics.shell
+        names = [
+            name
+            for name, value in dict(shell.user_ns).items()
+            if name not in shell.user_ns_hidden and not isinstance(value, ModuleType)
+            if hidden or not name.startswith("_")
+        ]
+        return sorted(names, key=lambda name: (not hasattr(type(shell.user_ns[name]), "shape"), name))
+
+
+def names_in(store: str | None) -> list[str]:
+    """The names that a running store holds.
+
+    Args:
+        store: Its name; ``None`` for the default store.
+
+    Returns:
+        The names, sorted; none when it does not run, or does not answer within ``PATIENCE``.
+    """
+    names: list[str] = []
+
+    def ask() -> None:
+        try:
+            with RunningStore(store) as running:
+                names.extend(running.keys())
+        except Exception:
+            return  # whatever it is, a magic that uses the store will say it
+
+    # In a thread, for what a store that hangs keeps waiting is a system call.
+    thread = threading.Thread(target=ask, name="jupyter_shm completion", daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return list(names)
+
+
+def _options(magic: Any) -> list[Any]:
+    found = [decorator for decorator in magic.decorators if isinstance(decorator, argument)]
+    return [decorator for decorator in found if decorator.args[0].startswith("-")]
+
+
+def _quoted(name: str, quote: str) -> str:
+    """The name as it must be typed; with the quote that was opened, if one was."""
+    if quote not in {"'", '"'}:
+        quote = '"' if re.search(r"\s", name) else ""
+    return f"{quote}{name}{quote}"
