@@ -8,10 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from leaks import KINDS, Holdings, kinds_to_check, leaked_since, report
-from store_processes import NO_FOLDER, end_stores_of, settings_in, stores_of
+from store_processes import NO_FOLDER, end_stores_of, settings_in, stores_left_of
+
+if TYPE_CHECKING:
+    from jupyter_shm.client.store import Store
 
 FOLDERS = pytest.StashKey[list[Path]]()
 HOME = pytest.StashKey[Path]()
@@ -39,7 +43,7 @@ def pytest_collection_finish() -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the whole run if a store that a test started still lives."""
-    living = [line for folder in session.config.stash[FOLDERS] for line in stores_of(folder).values()]
+    living = [line for folder in session.config.stash[FOLDERS] for line in stores_left_of(folder).values()]
     if living:
         print("\nThese stores outlived the tests that started them:", *living, sep="\n  ")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -103,9 +107,10 @@ def runtime_folder(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config)
 
 
 @pytest.fixture
-def private_store(runtime_folder: Path) -> Iterator[object]:
+def private_store(pytestconfig: pytest.Config) -> Iterator[Store]:
     """A store of this test alone, connected; it ends with the test."""
-    from jupyter_shm import testing
+    from jupyter_shm.testing.private import private_store
 
-    with testing.private_store() as store:
+    with private_store() as store:
+        pytestconfig.stash[FOLDERS].append(Path(os.environ["JUPYTER_SHM_RUNTIME_DIR"]))
         yield store

@@ -54,6 +54,22 @@ def stores_of(folder: Path) -> dict[int, str]:
     return found
 
 
+def stores_left_of(folder: Path, seconds: float = SECONDS) -> dict[int, str]:
+    """Wait until a folder has no store any more.
+
+    Args:
+        folder: The runtime folder.
+        seconds: When to give up waiting.
+
+    Returns:
+        What ``stores_of`` still finds then; empty as soon as there is none.
+    """
+    deadline = time.monotonic() + seconds
+    while (living := stores_of(folder)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return living
+
+
 def end_stores_of(folder: Path, seconds: float = SECONDS) -> list[str]:
     """Ask the stores of a folder to end, and kill those that do not.
 
@@ -65,10 +81,10 @@ def end_stores_of(folder: Path, seconds: float = SECONDS) -> list[str]:
         One line for each that had to be killed; empty when all went in peace.
     """
     _signal_all(folder, signal.SIGTERM)
-    if not (stubborn := _wait_until_gone(folder, seconds)):
+    if not (stubborn := stores_left_of(folder, seconds)):
         return []
     _signal_all(folder, signal.SIGKILL)
-    _wait_until_gone(folder, seconds)
+    stores_left_of(folder, seconds)
     return [f"pid {pid} did not end within {seconds:g} s of SIGTERM: {line}" for pid, line in stubborn.items()]
 
 
@@ -78,10 +94,3 @@ def _signal_all(folder: Path, number: signal.Signals) -> None:
             os.kill(pid, number)
         except ProcessLookupError:
             continue
-
-
-def _wait_until_gone(folder: Path, seconds: float) -> dict[int, str]:
-    deadline = time.monotonic() + seconds
-    while (living := stores_of(folder)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return living

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 it went wrong, 2 the command line makes no sense, 3 no st
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -36,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
         SystemExit: The command line makes no sense, or help was asked for.
     """
     options = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding lacks is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         require_linux()
         status: int | None = options.verb(options)

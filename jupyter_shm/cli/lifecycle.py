@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StoreInUseError, StoreUnresponsiveError, WireVersionError
 from ..sizes import format_size
-from .terminal import NotRunningError, complain, place, running_store
+from .terminal import NotRunningError, complain, place, running_store, say
 
 if TYPE_CHECKING:
     from ..client.info import StoreStats
@@ -41,10 +41,10 @@ def start(options: argparse.Namespace) -> None:
             store, what = Store(name, capacity=options.capacity), "started"
     with store:
         stats = store.stats()
-    print(f"store {name!r} {what}")
+    say(f"store {name!r} {what}")
     capacity = format_size(stats.capacity)
     for label, value in ("pid", stats.pid), ("socket", paths.socket), ("capacity", capacity), ("log", paths.log):
-        print(f"  {label:9}{value}")
+        say(f"  {label:9}{value}")
     if options.capacity not in (None, stats.capacity):
         asked = format_size(options.capacity)
         complain(f"warning: the {asked} asked for are not applied. Stop the store first (`jupyter shm stop`).")
@@ -68,7 +68,7 @@ def stop(options: argparse.Namespace) -> None:
         name, paths = place(options)
         if not _wait_for_lock(paths.lock, time.monotonic() + PATIENCE):
             raise StoreUnresponsiveError(f"the store (pid {stats.pid}) agreed to end, but still holds {paths.lock}")
-        print(f"store {name!r} (pid {stats.pid}) stopped; {_lost(stats)}")
+        say(f"store {name!r} (pid {stats.pid}) stopped; {_lost(stats)}")
 
 
 def _lost(stats: StoreStats) -> str:
@@ -93,7 +93,7 @@ def _end(options: argparse.Namespace, why: str) -> None:
             how = f"was ended by {_signal(process, paths.lock, options.force)}"
         finally:
             os.close(process)
-    print(f"store {name!r} (pid {pid}) {how}; {why}")
+    say(f"store {name!r} (pid {pid}) {how}; {why}")
 
 
 def _listener(paths: StorePaths) -> int:

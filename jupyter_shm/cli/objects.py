@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ObjectNotFoundError
-from .terminal import FAILED, complain, running_store, show, show_json
+from .terminal import FAILED, complain, running_store, say, show, show_json
 
 if TYPE_CHECKING:
     from ..client.info import ObjectInfo
@@ -19,8 +19,10 @@ def ls(options: argparse.Namespace) -> None:
         found = store.list(options.pattern, anonymous=options.anonymous)
     if options.json:
         show_json([_as_dict(one) for one in found])
+    elif not found and options.pattern is not None:
+        say(f"no name matches {options.pattern!r}")
     else:
-        show(found if found or options.pattern is None else f"no name matches {options.pattern!r}")
+        show(found)
 
 
 def info(options: argparse.Namespace) -> None:
@@ -44,7 +46,7 @@ def rm(options: argparse.Namespace) -> int:
                 complain(str(error))
                 status = FAILED
             else:
-                print(f"removed {name!r}")
+                say(f"removed {name!r}")
     return status
 
 

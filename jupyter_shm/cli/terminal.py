@@ -52,14 +52,19 @@ def show(thing: object) -> None:
 
         Console().print(thing, markup=False, highlight=False)
     else:
-        print(thing)
+        say(str(thing))
 
 
 def show_json(data: object) -> None:
     """Print something for programs."""
-    print(json.dumps(data, indent=2))
+    say(json.dumps(data, indent=2))
+
+
+def say(line: str) -> None:
+    """Print text as it is; lines are not broken at the width of the terminal."""
+    sys.stdout.write(f"{line}\n")
 
 
 def complain(text: str) -> None:
     """Say one line on stderr, however many the store or the system has said."""
-    print(f"jupyter shm: {' '.join(text.split())}", file=sys.stderr)
+    sys.stderr.write(f"jupyter shm: {' '.join(text.split())}\n")
