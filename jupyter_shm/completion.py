@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.magic_arguments import argument
 
 from .client.session import Session
 from .client.store import Store
 
 if TYPE_CHECKING:
-    from .magics import JupyterShm
+    from IPython.core.interactiveshell import InteractiveShell
 
 PATIENCE = 0.5
 """Seconds that a store has to tell its names; more, and the one who pressed Tab believes that the kernel hangs."""
 
-_CALL = re.compile(r"(?:(?:^|.*[\s=;(])%|^\s*)(?P<magic>\w+)(?P<line>\s.*)$")
+_CALL = re.compile(r"(?:.*[\s=;(]%|%|\s*)(?P<magic>\w+)(?P<line>\s.*)$")
 """A magic in the line until the cursor: after %, wherever that stands, or first in the line without one."""
 
 _LAST_WORD = re.compile(r"""(?:"[^"]*|'[^']*|[^\s"']*)$""")
@@ -49,29 +48,38 @@ class Completions:
     """The matcher for a set of magics.
 
     Args:
-        magics: Their options are read from them, and their ``store`` setting.
+        shell: Whose variables are offered.
+        magics: By name; their options are read from them.
+        store: Tells the name of the store that they use; ``""`` for the default one.
     """
 
-    def __init__(self, magics: JupyterShm) -> None:
+    def __init__(self, shell: InteractiveShell, magics: Mapping[str, Any], store: Callable[[], str]) -> None:
+        self._shell = shell
         self._magics = magics
+        self._store = store
 
     @context_matcher()
-    def match(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Complete the last word until the cursor; nothing where it is not an argument of one of our magics."""
+    def match(self, context: CompletionContext) -> dict[str, Any]:
+        """Complete the last word until the cursor.
+
+        Returns:
+            A ``SimpleMatcherResult`` of IPython; empty where that word is not an argument of one of our magics.
+        """
         call = _CALL.match(context.text_until_cursor)
-        magic = self._magics.magics["line"].get(call["magic"]) if call else None
+        magic = self._magics.get(call["magic"]) if call else None
         if call is None or magic is None:
-            return SimpleMatcherResult(completions=[], suppress=False)
+            return {"completions": [], "suppress": False}
         last = _LAST_WORD.search(call["line"])
         typed = last[0] if last else ""
         before = call["line"][: len(call["line"]) - len(typed)].split()
         offered = [text for text in self._offers(magic, before, typed) if text.startswith(typed)]
-        return SimpleMatcherResult(
-            completions=[SimpleCompletion(text=text, type="variable") for text in offered],
-            matched_fragment=typed,
-            ordered=True,
-            suppress=True,
-        )
+        return {
+            "completions": [SimpleCompletion(text=text, type="variable") for text in offered],
+            "matched_fragment": typed,
+            "ordered": True,
+            # Or IPython would offer files and Python's own words as well.
+            "suppress": True,
+        }
 
     def _offers(self, magic: Any, before: list[str], typed: str) -> Iterable[str]:
         takes_value = {name: "action" not in option.kwds for option in _options(magic) for name in option.args}
@@ -82,18 +90,17 @@ class Completions:
             return ()
         if option == "--as" or (option is None and magic.__name__ == "shm_put"):
             return self._variables(hidden=typed.startswith("_"))
-        return (_quoted(name, typed[:1]) for name in names_in(self._magics.store or None) if name not in before)
+        return (_quoted(name, typed[:1]) for name in names_in(self._store() or None) if name not in before)
 
     def _variables(self, hidden: bool) -> list[str]:
         """Variables of the notebook; arrays and tables first, for those are what is shared."""
-        shell = self._magics.shell
-        names = [
-            name
-            for name, value in dict(shell.user_ns).items()
-            if name not in shell.user_ns_hidden and not isinstance(value, ModuleType)
+        known = {
+            name: value
+            for name, value in dict(self._shell.user_ns).items()
+            if name not in self._shell.user_ns_hidden and not isinstance(value, ModuleType)
             if hidden or not name.startswith("_")
-        ]
-        return sorted(names, key=lambda name: (not hasattr(type(shell.user_ns[name]), "shape"), name))
+        }
+        return sorted(known, key=lambda name: (not hasattr(type(known[name]), "shape"), name))
 
 
 def names_in(store: str | None) -> list[str]:

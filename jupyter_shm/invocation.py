@@ -5,9 +5,11 @@ Knows of no store, and of no magic in particular.
 
 from __future__ import annotations
 
+import ast
 import dis
 import functools
 import inspect
+import keyword
 import math
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics
-from IPython.utils.process import arg_split
+from IPython.utils.process import arg_split  # type: ignore[attr-defined]  # as IPython itself imports it
 
 from .errors import ShmError
 
@@ -103,3 +105,17 @@ def seconds(text: str) -> float:
     if not 0 <= value < math.inf:
         raise ArgumentTypeError(f"{text!r} is no number of seconds")
     return value
+
+
+def is_variable(text: str) -> bool:
+    """Whether a variable can have this name."""
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
+def is_expression(text: str) -> bool:
+    """Whether it is a Python expression, whatever it means."""
+    try:
+        ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return True

@@ -8,9 +8,7 @@ run; and a mistake of the user is one line that says what to do, not a traceback
 
 from __future__ import annotations
 
-import ast
 import difflib
-import keyword
 import sys
 import time
 from argparse import Namespace
@@ -23,11 +21,13 @@ from IPython.display import display
 from traitlets import Unicode, observe
 
 from .client.default import default_store
+from .client.identity import kernel_id, label
 from .client.info import ObjectInfo, format_shape
+from .client.refs import ObjectRef
 from .client.store import UNSET, Store
 from .completion import Completions
 from .errors import InvalidModeError, ObjectNotFoundError
-from .invocation import parsed, seconds, unquoted
+from .invocation import is_expression, is_variable, parsed, seconds, unquoted
 from .sizes import format_size
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class JupyterShm(Magics):
         help="Name of the store that the magics use; empty for the default one, as in `shm.put` and `shm.get`."
     ).tag(config=True)
 
+    shell: InteractiveShell
     _named: Store | None = None
 
     def connect(self) -> Store:
@@ -53,7 +54,8 @@ class JupyterShm(Magics):
         return self._named
 
     @observe("store")
-    def _disconnect(self, change: object = None) -> None:
+    def disconnect(self, _change: object = None) -> None:
+        """Let go of the connection that ``connect`` made; views that were fetched through it stay valid."""
         named, self._named = self._named, None
         if named is not None:
             named.close()
@@ -81,23 +83,21 @@ class JupyterShm(Magics):
         for variable, value in values.items():
             ref = store.put(value, args.name or variable, overwrite=not args.no_overwrite)
             line = _summary(store, ref)
-            if ref.replaced_version:
-                line += f"; replaced version {ref.replaced_version} of {ref.replaced_owner}, whose readers keep it"
             if args.rebind:
-                self.shell.user_ns[variable] = store.get(ref)
+                self.shell.push({variable: store.get(ref)})
                 line += f"; {variable} is now the stored, read-only view"
             print(line)
 
     def _variable(self, name: str, args: Namespace) -> Any:
-        if not name.isidentifier() or keyword.iskeyword(name):
-            expression = name if _is_expression(name) else "expr"
+        if not is_variable(name):
+            expression = name if is_expression(name) else "expr"
             raise UsageError(f"{name!r} is no variable; for an expression use shm.put({expression}, 'name')")
         known = {**self.shell.user_ns, **args.scope}
         if name not in known:
             names = [other for other in known if not other.startswith("_")]
             close = " or ".join(map(repr, difflib.get_close_matches(name, names, n=2)))
             raise UsageError(f"there is no variable {name!r}" + (f"; did you mean {close}?" if close else ""))
-        if args.rebind and known[name] is not self.shell.user_ns.get(name, UNSET):
+        if args.rebind and args.scope is not self.shell.user_ns and name in args.scope:
             raise UsageError(f"--rebind cannot change {name!r}, a local variable; use {name} = shm.get({name!r})")
         return known[name]
 
@@ -124,7 +124,7 @@ class JupyterShm(Magics):
         if args.assigned:
             return fetched if len(fetched) > 1 else fetched[0]
         # Only now: what cannot be had leaves every variable as it was.
-        self.shell.user_ns.update(zip(variables, fetched, strict=True))
+        self.shell.push(dict(zip(variables, fetched, strict=True)))
         return None
 
     def _fetch(self, args: Namespace) -> list[Any]:
@@ -192,13 +192,23 @@ class JupyterShm(Magics):
             print(_farewell(name, info))
 
 
-def _summary(store: Store, ref: Any) -> str:
+def _summary(store: Store, ref: ObjectRef) -> str:
     try:
         info = store.info(ref)
     except ObjectNotFoundError:
         return f"{ref.name}: published, and replaced or deleted by somebody else since"
     facts = [info.type, *([format_shape(info.shape)] if info.shape is not None else []), format_size(info.nbytes)]
-    return f"{ref.name}: {', '.join(facts)}"
+    line = f"{ref.name}: {', '.join(facts)}"
+    if ref.replaced_version:
+        line += f"; replaced {_whose(ref)}, whose readers keep the old bytes"
+    return line
+
+
+def _whose(ref: ObjectRef) -> str:
+    # Without a notebook's path the owner is the id of a kernel, another one in each run.
+    is_ours = ref.replaced_owner == label(kernel_id())
+    version = f"version {ref.replaced_version}"
+    return f"your own {version}" if is_ours else f"{version} of {ref.replaced_owner}"
 
 
 def _farewell(name: str, info: ObjectInfo) -> str:
@@ -223,18 +233,10 @@ def _variables(args: Namespace) -> list[str]:
         raise UsageError("--as names a variable, and so does the assignment; leave one of them out")
     variables = args.names if args.variable is None else [args.variable]
     for variable in variables:
-        if not args.assigned and (not variable.isidentifier() or keyword.iskeyword(variable)):
+        if not args.assigned and not is_variable(variable):
             cure = "use a name that can" if args.variable is not None else "add --as and the name of one"
             raise UsageError(f"{variable!r} cannot be the name of a variable; {cure}")
     return list(variables)
-
-
-def _is_expression(text: str) -> bool:
-    try:
-        ast.parse(text, mode="eval")
-    except SyntaxError:
-        return False
-    return True
 
 
 def _show(table: Any) -> None:
@@ -254,7 +256,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     magics = JupyterShm(shell)
     shell.register_magics(magics)
     # First, for IPython itself would offer files: it takes the names behind a magic for something of its own.
-    shell.Completer.custom_matchers.insert(0, Completions(magics).match)
+    completions = Completions(shell, magics.magics["line"], lambda: magics.store)
+    shell.Completer.custom_matchers.insert(0, completions.match)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -269,4 +272,4 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if not isinstance(getattr(matcher, "__self__", None), Completions)]
     shell.configurables.remove(magics)
-    magics._disconnect()
+    magics.disconnect()

@@ -20,7 +20,7 @@ def ls(options: argparse.Namespace) -> None:
     if options.json:
         show_json([_as_dict(one) for one in found])
     elif not found and options.pattern is not None:
-        say(f"no name matches {options.pattern!r}")
+        say(f"no published name matches {options.pattern!r}")
     else:
         show(found)
 
@@ -46,7 +46,7 @@ def rm(options: argparse.Namespace) -> int:
                 complain(str(error))
                 status = FAILED
             else:
-                say(f"removed {name!r}")
+                say(f"deleted {name!r}")
     return status
 
 

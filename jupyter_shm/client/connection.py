@@ -11,6 +11,8 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import ProtocolError, ShmError, StoreConnectionError, StoreUnresponsiveError, error_from
@@ -41,6 +43,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket, about: str) -> None:
         self.about = about
+        self.on_idle: Callable[[], None] | None = None
         self._unsent: deque[m.Request] = deque()
         self.reset(sock)
 
@@ -57,6 +60,7 @@ class Connection:
         self._turn = threading.Condition(self._lock)
         self._reader: int | None = None  # ident of the thread that reads
         self._answers: dict[int, m.Answer | None] = {}
+        self._calls: set[object] = set()
         self._unsent.clear()
 
     def hold(self) -> None:
@@ -69,6 +73,23 @@ class Connection:
         self._lock.release()
         self._sending.release()
         self._flush()
+
+    @property
+    def is_busy(self) -> bool:
+        """Is a call going on, whose socket and memory must not be taken from under it?"""
+        return bool(self._calls)
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Everything inside is one call: ``close()`` in another thread takes effect after it."""
+        token = object()
+        try:
+            self._calls.add(token)
+            yield
+        finally:
+            self._calls.discard(token)
+            if self.on_idle is not None:
+                self.on_idle()
 
     # --- requests ----------------------------------------------------------------------------------------------
 

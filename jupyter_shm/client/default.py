@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 from .info import ObjectInfo, ObjectList, StoreStats
 from .refs import ObjectRef
+from .session import opening
 from .store import UNSET, Keys, Store
 
-_lock = threading.Lock()
 _stores: dict[str, Store] = {}  # at most one, under "default"
 
 
@@ -27,7 +26,7 @@ def connect(name: str | None = None, *, capacity: int | str | None = None) -> St
 
 def default_store() -> Store:
     """The connection behind ``shm.put`` and its siblings, and behind the magics; made at the first use."""
-    with _lock:
+    with opening:
         store = _stores.get("default")
         if store is None or store.is_closed:
             store = _stores["default"] = Store()

@@ -72,7 +72,8 @@ class Leases:
         self._on_drop = on_drop
         self.lock = threading.Lock()
         self._held: dict[int, list[RootRef]] = {}  # by object id
-        self._private: list[RootRef] = []
+        self._private: dict[int, RootRef] = {}  # by their own id()
+        self.is_over = False  # the memory behind all this is gone, or about to go
         self._ended: deque[RootRef] = deque()
         self._ours: set[int] = set()  # ids of anonymous objects that this client published
         self._unsettled: int | None = None  # id of an object whose word may not say what _held says
@@ -93,7 +94,7 @@ class Leases:
         """
         try:
             with self.lock:
-                found = self.index.find(name)
+                found = None if self.is_over else self.index.find(name)
                 return None if found is None else self._take(*found, count_read)
         finally:
             self.drain()
@@ -103,6 +104,8 @@ class Leases:
         slot = slot_of(id)
         try:
             with self.lock:
+                if self.is_over:
+                    return None
                 record = self.index.live_record(slot)
                 if record is None or record.generation != generation_of(id):
                     return self._take_dying(id)
@@ -120,7 +123,7 @@ class Leases:
         """
         root, window = self.heap.private(offset, nbytes)
         ref = self._watch(root, 0, window, leased.root)
-        self._private.append(ref)
+        self._private[id(ref)] = ref
         return root
 
     def own(self, id: int) -> None:
@@ -233,14 +236,14 @@ class Leases:
                 self.lock.release()
         for tell, id in told:
             tell(id)
-        if self.on_idle is not None and self.is_idle:
+        if self.on_idle is not None:
             self.on_idle()
 
     def _let_go(self, ref: RootRef, told: list[tuple[Callable[[int], None], int]]) -> None:
         if ref.window is not None:
             ref.window.close()
         if not ref.id:
-            self._private = [other for other in self._private if other is not ref]
+            del self._private[id(ref)]
             ref.anchor = None
             return
         refs = self._held[ref.id]
@@ -270,10 +273,23 @@ class Leases:
 
     # --- the end of the connection, and forks -------------------------------------------------------------------
 
-    @property
-    def is_idle(self) -> bool:
-        """Is no view of this connection left?"""
-        return not self._held and not self._private
+    def finish(self) -> bool:
+        """End for good, if no view is left.
+
+        Returns:
+            Whether it is over now: true once, for the caller that is to let go of the memory.
+        """
+        # Not waiting: this may run inside a garbage collection that began under this very lock.  Who has it drains
+        # after unlocking, and comes here then.
+        if self.is_over or not self.lock.acquire(blocking=False):
+            return False
+        try:
+            if self._held or self._private or self._ended or self.is_over:
+                return False
+            self.is_over = True
+            return True
+        finally:
+            self.lock.release()
 
     def copy_to(self, table: LeaseTable) -> None:
         """Write all present leases into another table: that of a child about to be forked."""

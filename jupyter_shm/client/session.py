@@ -10,7 +10,7 @@ import functools
 import os
 import select
 import socket
-import weakref
+import threading
 
 from ..errors import ShmError, StoreConnectionError
 from ..linux import packets
@@ -26,6 +26,10 @@ from .connection import Connection, greet
 from .heap import Heap
 from .identity import hello, kernel_id, label
 from .leases import Leases
+
+opening = threading.RLock()
+"""Held while a session is opened, and while this process forks: a child never inherits half a session, nor a lock
+that a thread of its parent holds."""
 
 _sessions: set[Session] = set()
 """Every session that is open, or that still has views: finalizers of roots reach them only from here."""
@@ -45,7 +49,6 @@ class Session:
         self.name = name
         self.welcome = welcome
         self.label = label(kernel_id())
-        self.is_retired = False
         self.paths: StorePaths = store_paths(name)
         self.connection = Connection(sock, f"the store {name!r} (pid {welcome.pid}, log {self.paths.log})")
         read_only, writable, index, table = descriptors
@@ -82,19 +85,14 @@ class Session:
             poll.poll(10_000)
 
     def retire(self) -> None:
-        """Take no calls any more; end the connection when the last view is gone, which may be now."""
-        self.is_retired = True
-        self.leases.on_idle = self._finish
+        """Take no calls any more; end when the last view and the last call are over, which may be now."""
+        self.leases.on_idle = self.connection.on_idle = self._finish
         self.leases.drain()
-        if self.leases.is_idle:
-            self._finish()
 
     def _finish(self) -> None:
-        try:
-            # One operation, and no lock: this may run inside a garbage collection that began in this very method.
-            _sessions.remove(self)
-        except KeyError:
+        if self.connection.is_busy or not self.leases.finish():
             return
+        _sessions.discard(self)
         self.connection.sock.close()
         self._table_map.close()
         self.leases.index.words.release()
@@ -175,29 +173,28 @@ def _register_barrier() -> None:
     register_membarrier()
 
 
-_forking: list[weakref.ref[Session]] = []
+_forking: list[Session] = []
 
 
 def _before_fork() -> None:
-    _forking[:] = [weakref.ref(session) for session in _sessions]
-    for entry in _forking:
-        session = entry()
-        if session is not None:
-            session.before_fork()
+    opening.acquire()
+    _forking.extend(_sessions)
+    for session in _forking:
+        session.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for entry in _forking:
-        session = entry()
-        if session is not None:
-            session.after_fork_in_parent()
+    for session in _forking:
+        session.after_fork_in_parent()
+    _forking.clear()
+    opening.release()
 
 
 def _after_fork_in_child() -> None:
-    for entry in _forking:
-        session = entry()
-        if session is not None:
-            session.after_fork_in_child()
+    for session in _forking:
+        session.after_fork_in_child()
+    _forking.clear()
+    opening.release()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import (
@@ -16,30 +16,24 @@ from ..errors import (
     GetTimeoutError,
     InvalidKeyError,
     ObjectNotFoundError,
-    ShmError,
-    StoreConnectionError,
 )
 from ..linux.runtime import store_name
 from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..serial.pack import pack
 from ..sizes import format_size, parse_size
-from . import reading
+from . import listing, publishing, reading
 from .connection import FOREVER, DeadlineError
-from .info import ObjectInfo, ObjectList, StoreStats, object_info
+from .info import ObjectInfo, ObjectList, StoreStats
 from .leases import Leased
 from .refs import ObjectRef
-from .session import Session
-from .writing import Found, Placed, joined, place
-
-SMALL = 64 << 10
-"""Bytes up to which an object's parts are joined in memory and written with one call."""
+from .session import Session, opening
+from .writing import place
 
 # Inside the class, `list` is the method.
 Keys = list[Any]
 Infos = list[ObjectInfo]
 Names = list[str]
-Facts = list[m.ObjectFacts]
 
 
 class _Unset:
@@ -72,8 +66,8 @@ class Store:
         self._capacity = None if capacity is None else parse_size(capacity, "capacity")
         self._start = start
         self.is_closed = False
-        self._opening = threading.Lock()
-        self._session = self._open()
+        with opening:
+            self._session = self._open()
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"pid {self._session.welcome.pid}"
@@ -107,9 +101,9 @@ class Store:
         if name is not None:
             encode_name(name)
         packed = pack(obj)
-        session = self._use()
-        placed = place(packed, session.label, lambda buffer: _find(session, buffer))
-        return _put(session, placed, name or "", overwrite)
+        with self._call() as session:
+            placed = place(packed, session.label, lambda buffer: publishing.find(session, buffer))
+            return publishing.publish(session, placed, name or "", overwrite)
 
     def get(
         self, key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET
@@ -147,7 +141,8 @@ class Store:
         leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
         if leased is None:
             try:
-                leased = self._take_missed(session, key, deadline)
+                with session.connection.call():
+                    leased = self._take_missed(session, key, deadline)
             except (ObjectNotFoundError, GetTimeoutError):
                 if default is UNSET:
                     raise
@@ -200,13 +195,13 @@ class Store:
             ObjectNotFoundError: There is no such object.
         """
         name = _check_key(key)
-        session = self._use()
-        if name is not None:
-            session.connection.request(m.Delete, key, 0)
-        elif key.store == session.welcome.store:
-            session.connection.request(m.Delete, "", key.id)
-        else:
-            raise ObjectNotFoundError(f"the object that {key!r} means is gone: its store ended")
+        with self._call() as session:
+            if name is not None:
+                session.connection.request(m.Delete, key, 0)
+            elif key.store == session.welcome.store:
+                session.connection.request(m.Delete, "", key.id)
+            else:
+                raise ObjectNotFoundError(f"the object that {key!r} means is gone: its store ended")
 
     def wait(self, keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None) -> tuple[Keys, Keys]:
         """Wait until so many of these are there.
@@ -230,13 +225,13 @@ class Store:
             raise ValueError(f"num_returns is {num_returns}; it must be between 1 and the number of keys, {len(keys)}")
         if len(set(keys)) < len(keys):
             raise ValueError("a key comes twice in keys; each may come once")
-        session = self._use()
         names = tuple(key for key in keys if isinstance(key, str))
         refs = len(keys) - len(names)  # a reference is given out when its object is there
-        if num_returns > refs:
-            with contextlib.suppress(GetTimeoutError):
-                self._wait_for(session, names, num_returns - refs, _deadline(timeout) or FOREVER)
-        present = {name for name in names if self._is_published(session, name)}
+        with self._call() as session:
+            if num_returns > refs:
+                with contextlib.suppress(GetTimeoutError):
+                    self._wait_for(session, names, num_returns - refs, _deadline(timeout) or FOREVER)
+            present = {name for name in names if self._is_published(session, name)}
         ready = [key for key in keys if isinstance(key, ObjectRef) or key in present]
         return ready, [key for key in keys if key not in ready]
 
@@ -268,10 +263,10 @@ class Store:
             ObjectNotFoundError: There is no such object.
         """
         name = _check_key(key)
-        session = self._use()
         fields = (key, 0) if name is not None else ("", key.id)
-        facts: m.Facts = session.connection.request(m.Info, *fields)
-        return self._infos(session, [facts.object])[0]
+        with self._call() as session:
+            facts: m.Facts = session.connection.request(m.Info, *fields)
+            return listing.infos(session, [facts.object])[0]
 
     def list(self, pattern: str | None = None, *, anonymous: bool = False) -> ObjectList:
         """What is published, the newest last.
@@ -280,22 +275,16 @@ class Store:
             pattern: Only names that match it, as in a shell: ``"run*"``.
             anonymous: Objects without a name too, and those that live on only because somebody reads them.
         """
-        session = self._use()
-        found: Facts = []
-        after = 0
-        while True:
-            page: m.Page = session.connection.request(m.List, after, anonymous)
-            found += page.objects
-            after = page.last
-            if not after:
-                break
-        if pattern is not None:
-            found = [facts for facts in found if fnmatch.fnmatchcase(facts.name, pattern)]
-        return ObjectList(self._infos(session, sorted(found, key=lambda facts: facts.created_ns)))
+        with self._call() as session:
+            found = [facts for page in listing.pages(session, anonymous) for facts in page.objects]
+            if pattern is not None:
+                found = [facts for facts in found if fnmatch.fnmatchcase(facts.name, pattern)]
+            return ObjectList(listing.infos(session, sorted(found, key=lambda facts: facts.created_ns)))
 
     def stats(self) -> StoreStats:
         """The store's accounts."""
-        got: m.Accounts = self._use().connection.request(m.Stats)
+        with self._call() as session:
+            got: m.Accounts = session.connection.request(m.Stats)
         return StoreStats(
             capacity=got.capacity,
             used=got.used,
@@ -310,11 +299,6 @@ class Store:
             version=got.package,
             python=got.python,
         )
-
-    def _infos(self, session: Session, found: Iterable[m.ObjectFacts]) -> Infos:
-        found = tuple(found)
-        people = _people(session) if any(facts.holders for facts in found) else {}
-        return [object_info(facts, reading.peek_meta(session.leases, facts), people) for facts in found]
 
     # --- as a mapping ------------------------------------------------------------------------------------------
     # Not a MutableMapping: its mixins would fetch every object to answer `in`, `==` or `clear`.
@@ -332,7 +316,8 @@ class Store:
 
     def __contains__(self, name: object) -> bool:
         encode_name(name)
-        return self._is_published(self._use(), str(name))
+        with self._call() as session:
+            return self._is_published(session, str(name))
 
     def __len__(self) -> int:
         return self.stats().names
@@ -346,15 +331,8 @@ class Store:
 
     def keys(self) -> Names:
         """The names, sorted."""
-        session = self._use()
-        names: Names = []
-        after = 0
-        while True:
-            page: m.Page = session.connection.request(m.List, after, False)
-            names += (facts.name for facts in page.objects)
-            after = page.last
-            if not after:
-                return sorted(names)
+        with self._call() as session:
+            return sorted(facts.name for page in listing.pages(session, anonymous=False) for facts in page.objects)
 
     def pop(self, name: str, default: Any = UNSET) -> Any:
         """Fetch an object and take its name away; views of it stay valid."""
@@ -396,10 +374,17 @@ class Store:
         Raises:
             StoreInUseError: Other processes are connected; the text names them.
         """
-        session = self._use()
-        session.connection.request(m.Stop, force)
-        session.wait_for_end()
+        with self._call() as session:
+            session.connection.request(m.Stop, force)
+            session.wait_for_end()
         self.close()
+
+    @contextmanager
+    def _call(self) -> Iterator[Session]:
+        """The session, kept open until the call is over."""
+        session = self._use()
+        with session.connection.call():
+            yield session
 
     def _use(self) -> Session:
         """The session to call; a new one if the store or the connection ended."""
@@ -408,7 +393,7 @@ class Store:
         session = self._session
         if session.connection.broken is None and not session.leases.index.has_ended:
             return session
-        with self._opening:
+        with opening:
             if self._session is session:
                 self._retire()
                 self._session = self._open()
@@ -430,53 +415,6 @@ class Store:
 
 
 UNSET_OBJECT = object()
-
-
-def _put(session: Session, placed: Placed, name: str, overwrite: bool) -> ObjectRef:
-    """Reserve, write, commit.  Whatever interrupts it, the store takes back what nobody will know of."""
-    connection = session.connection
-    tickets: list[int] = []
-    try:
-        reserved: m.Reserved = connection.request(m.Reserve, placed.nbytes, ticket=tickets)
-        small = placed.nbytes <= SMALL and len(placed.buffers) > 1
-        session.heap.write(reserved.offset, joined(placed.buffers, placed.nbytes) if small else placed.buffers)
-        facts = (name, placed.nbytes, placed.payload, placed.created_ns, overwrite)
-        done: m.Committed = connection.request(m.Commit, reserved.id, *facts, ticket=tickets)
-        lease = None
-        if not name:
-            session.leases.own(done.id)
-            lease = session.leases.take_id(done.id, count_read=False)
-            if lease is None:
-                raise StoreConnectionError("the store lost an object that it has just committed; see its log")
-        replaced = (done.replaced_version, done.replaced_label)
-        return ObjectRef(session.welcome.store, done.id, name, done.version, replaced, lease)
-    except BaseException as error:
-        for ticket in tickets:
-            connection.cancel(ticket)
-        if isinstance(error, ShmError) and error.reason == "full":
-            error.text = f"cannot put {name or 'an anonymous object'!r}: {error.text}"
-        raise
-
-
-def _find(session: Session, buffer: memoryview) -> Found | None:
-    """Where a buffer's bytes are in the store, if they are, under a lease of ours."""
-    offset = session.heap.offset_of(buffer)
-    if offset is None:
-        return None
-    leases = session.leases
-    id = leases.holder_of(offset, buffer.nbytes) or leases.contained_holder(offset, buffer.nbytes)
-    return None if id is None else (id, offset)
-
-
-def _people(session: Session) -> dict[int, m.Person]:
-    people: dict[int, m.Person] = {}
-    after = 0
-    while True:
-        page: m.People = session.connection.request(m.Clients, after)
-        people.update((person.id, person) for person in page.clients)
-        after = page.last
-        if not after:
-            return people
 
 
 def _check_key(key: Any) -> bytes | None:

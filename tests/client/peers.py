@@ -53,6 +53,7 @@ class Peer:
             env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
         )
         self.pid = self.process.pid
+        self._unread = b""
         self.send(prelude)
         if wait:
             self.answer()
@@ -69,16 +70,22 @@ class Peer:
 
     def answer(self) -> Any:
         """What the oldest code that was sent gave."""
-        poll = select.poll()
-        poll.register(self.process.stdout, select.POLLIN)
-        assert poll.poll(SECONDS * 1000), f"pid {self.pid} has not answered for {SECONDS:g} s"
-        line = self.process.stdout.readline()
-        if not line:
-            raise PeerError("Died", f"exit status {self.process.wait(SECONDS)}")
-        is_value, answer = pickle.loads(bytes.fromhex(line.decode()))
+        is_value, answer = pickle.loads(bytes.fromhex(self._line().decode()))
         if is_value:
             return answer
         raise PeerError(*answer)
+
+    def _line(self) -> bytes:
+        poll = select.poll()
+        poll.register(self.process.stdout, select.POLLIN)
+        while b"\n" not in self._unread:
+            assert poll.poll(SECONDS * 1000), f"pid {self.pid} has not answered for {SECONDS:g} s"
+            chunk = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not chunk:
+                raise PeerError("Died", f"exit status {self.process.wait(SECONDS)}")
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
