@@ -1,0 +1,75 @@
+"""An IPython in this process for what is fast, and two kernels for what only a kernel shows."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from notebooks import Notebook, Shell
+from store_processes import end_stores_of
+
+
+@pytest.fixture
+def shell(runtime_folder: Path) -> Iterator[Shell]:
+    """An IPython with our magics, a store of this test alone, and no history on disk."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    from jupyter_shm.client import default
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    ip = InteractiveShell(config=config, user_module=ModuleType("a_notebook"))
+    ip.run_line_magic("load_ext", "jupyter_shm")
+    yield Shell(ip)
+    ip.run_line_magic("unload_ext", "jupyter_shm")
+    ip.user_ns.clear()
+    ip.displayhook.flush()
+    sys.modules.pop("a_notebook", None)
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        sys.__dict__.pop(name, None)
+    del ip
+    gc.collect()
+    if default._default is not None:
+        default._default.close()
+
+
+@pytest.fixture(scope="module")
+def kernels() -> Iterator[tuple[Notebook, Notebook]]:
+    """Two kernels with our magics and a store of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="shm-", dir="/tmp"))
+    house = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [house, os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "JUPYTER_SHM_RUNTIME_DIR": str(folder), "PYTHONPATH": path}
+    started: list[Notebook] = []
+    try:
+        for _ in range(2):
+            started.append(Notebook.start(env))
+        yield started[0], started[1]
+    finally:
+        for notebook in started:
+            notebook.end()
+        killed = end_stores_of(folder)
+        shutil.rmtree(folder)
+    assert not killed, f"a store had to be killed: {killed}"
+
+
+@pytest.fixture
+def notebook(kernels: tuple[Notebook, Notebook]) -> Iterator[Notebook]:
+    """The first kernel, and an empty store."""
+    yield kernels[0]
+    for one in kernels:
+        one.forget()
+
+
+@pytest.fixture
+def other(kernels: tuple[Notebook, Notebook], notebook: Notebook) -> Notebook:
+    """The second kernel."""
+    return kernels[1]

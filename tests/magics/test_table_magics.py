@@ -1,0 +1,185 @@
+"""%shm_ls, %shm_info, %shm_rm, the `store` setting, and loading."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def filled(shell, capsys):
+    shell["array"], shell["table"] = np.arange(6.0), {"k": 1}
+    shell.run("%shm_put array table")
+    capsys.readouterr()
+    return shell
+
+
+def test_ls_shows_a_table_and_leaves_nothing_in_out(filled, capsys):
+    assert filled.run("%shm_ls") is None
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", "array", "table"]
+    assert filled["Out"] == {}
+
+
+def test_ls_takes_a_pattern(filled, capsys):
+    filled.run("%shm_ls a*")
+
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["name", "array"]
+
+
+def test_ls_says_that_a_pattern_matches_nothing(filled, capsys):
+    filled.run("%shm_ls q*")
+
+    assert capsys.readouterr().out == "no published name matches 'q*'\n"
+
+
+def test_ls_says_that_the_store_is_empty(shell, capsys):
+    shell.run("%shm_ls")
+
+    assert capsys.readouterr().out == "the store is empty\n"
+
+
+def test_ls_and_info_can_be_assigned(filled, capsys):
+    filled.run("found = %shm_ls a*\none = %shm_info table")
+
+    assert capsys.readouterr().out == ""
+    assert [info.name for info in filled["found"]] == ["array"]
+    assert filled["one"].type == "dict"
+
+
+def test_info_shows_what_is_known_of_an_object(filled, capsys):
+    assert filled.run("%shm_info array") is None
+
+    assert "all 48 B are shared" in capsys.readouterr().out
+    assert filled["Out"] == {}
+
+
+def test_a_terminal_gets_a_rich_table(filled, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    filled.run("%shm_ls")
+
+    assert "\x1b[" in capsys.readouterr().out
+
+
+def test_rm_deletes_and_says_who_keeps_the_bytes(filled, capsys):
+    filled.run("view = %shm_get array\n%shm_rm array table array")
+
+    assert capsys.readouterr().out == "deleted 'array'; 1 reader keeps its bytes\ndeleted 'table'\n"
+    assert filled["view"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_rm_deletes_nothing_when_a_name_is_missing(filled):
+    error = filled.fail("%shm_rm array nope table no")
+
+    assert error == "%shm_rm: nothing is published under 'nope', 'no'; nothing was deleted"
+    assert filled.run("import jupyter_shm as shm; shm.connect().keys()") == ["array", "table"]
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("%shm_ls a b", "%shm_ls: unrecognized arguments: b. %shm_ls? shows the usage."),
+        ("%shm_info", "%shm_info: the following arguments are required: name"),
+        ("%shm_info nope", "%shm_info: nothing is published under 'nope'"),
+        ("%shm_rm", "%shm_rm: the following arguments are required: name"),
+        ("%shm_rm --all", "%shm_rm: "),
+        ("%shm_rm 'a*'", "%shm_rm: nothing is published under 'a*'; nothing was deleted"),
+    ],
+)
+def test_a_mistake_is_one_line(filled, line, hint):
+    assert filled.fail(line).startswith(hint)
+
+
+# --- The setting ------------------------------------------------------------------------------------------------------
+
+
+def test_the_store_can_be_set(filled, capsys):
+    filled.run("%config JupyterShm.store = 'second'\n%shm_put array\n%config JupyterShm.store = ''\n%shm_rm array")
+
+    assert filled.run("%config JupyterShm.store = 'second'\nx = %shm_get array\nx.tolist()") == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_store_name_that_cannot_be_one_is_one_line(filled):
+    filled.run("%config JupyterShm.store = 'no good'")
+
+    assert filled.fail("%shm_ls").startswith("%shm_ls: store name 'no good' cannot be used")
+
+
+def test_another_connection_is_made_when_the_store_ended(filled, capsys):
+    filled.run("import jupyter_shm as shm; shm.connect().shutdown(force=True)\n%shm_ls")
+
+    assert capsys.readouterr().out == "the store is empty\n"
+
+
+# --- Loading ----------------------------------------------------------------------------------------------------------
+
+MAGICS = {"shm_put", "shm_get", "shm_ls", "shm_info", "shm_rm"}
+
+
+def traces(ip):
+    """All that loading leaves in an IPython."""
+    return (
+        sorted(name for name in ip.magics_manager.magics["line"] if name.startswith("shm")),
+        [type(one).__name__ for one in ip.configurables if type(one).__name__ == "JupyterShm"],
+        [one for one in ip.Completer.custom_matchers if "jupyter_shm" in getattr(one, "__module__", "")],
+        "JupyterShm" in ip.magics_manager.registry,
+    )
+
+
+def test_loading_is_silent_and_brings_all_magics(shell, capsys):
+    assert capsys.readouterr() == ("", "")
+    assert MAGICS <= set(shell.ip.magics_manager.magics["line"])
+
+
+def test_loading_twice_changes_nothing(shell):
+    from jupyter_shm import load_ipython_extension
+
+    before = traces(shell.ip)
+    load_ipython_extension(shell.ip)
+
+    assert traces(shell.ip) == before
+
+
+def test_unloading_takes_everything_away(shell):
+    shell.run("%unload_ext jupyter_shm")
+
+    assert traces(shell.ip) == ([], [], [], False)
+
+
+def test_reloading_leaves_one_of_everything(filled, capsys):
+    filled.run("%reload_ext jupyter_shm\n%shm_ls a*")
+
+    magics, configurables, matchers, is_registered = traces(filled.ip)
+    assert set(magics) == MAGICS
+    assert (len(configurables), len(matchers), is_registered) == (1, 1, True)
+    assert "array" in capsys.readouterr().out
+
+
+def test_unloading_leaves_what_somebody_else_has_registered_under_our_name(shell):
+    shell.ip.register_magic_function(lambda line: line, magic_name="shm_ls")
+
+    shell.run("%unload_ext jupyter_shm")
+
+    assert traces(shell.ip)[0] == ["shm_ls"]
+
+
+def test_unloading_before_loading_is_harmless(shell):
+    from jupyter_shm import unload_ipython_extension
+
+    unload_ipython_extension(shell.ip)
+    unload_ipython_extension(shell.ip)
+
+
+def test_loading_starts_no_store(shell, runtime_folder):
+    assert list(runtime_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("magic", sorted(MAGICS))
+def test_every_magic_has_a_help_that_says_how_it_is_used(shell, magic):
+    text = shell.ip.magics_manager.magics["line"][magic].__doc__
+
+    assert f"%{magic} " in text
+    assert "arguments:" in text
