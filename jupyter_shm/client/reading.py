@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..errors import DeserializeError, InvalidModeError, ProtocolError
 from ..protocol.messages import ObjectFacts
 from ..serial.meta import NDARRAY, Meta, decode_meta
 from ..serial.unpack import copy_out, unpack
 from ..tables.layout import DYING, LIVE, generation_of, slot_of
 from ..tables.prefix import HEAD_SIZE, data_start, read_head
-from .heap import Root
+from .heap import Heap, Root
 from .leases import Leased, Leases
 
 MODES = ("r", "c")
@@ -32,9 +34,9 @@ def read(leases: Leases, leased: Leased, mode: str, copy: bool) -> Any:
     """
     meta, start = read_meta(leased)
     if copy:
-        return copy_out(meta, _parts(meta, leased.root, leased.base, start))
+        return copy_out(meta, _parts(leases.heap, meta, leased, start))
     if mode == "r":
-        return unpack(meta, _parts(meta, leased.root, leased.base, start))
+        return unpack(meta, _parts(leases.heap, meta, leased, start))
     if meta.kind != NDARRAY:
         raise InvalidModeError(
             f"mode='c' gives a private copy-on-write view of an ndarray; {_named(leased)} is a {meta.type}. Use "
@@ -95,16 +97,20 @@ def check_mode(mode: str) -> None:
         )
 
 
-def _parts(meta: Meta, root: Root, base: int, start: int) -> list[Root]:
-    parts = []
+def _parts(heap: Heap, meta: Meta, leased: Leased, start: int) -> list[Root]:
+    root, base, parts = leased.root, leased.base, []
     for source, offset, nbytes in meta.parts:
         at = (offset if source else start + offset) - base
-        if at < 0 or at + nbytes > root.nbytes:
+        if 0 <= at <= at + nbytes <= root.nbytes:
+            parts.append(root[at : at + nbytes])
+        elif source and not heap.is_whole:
+            # Another object's bytes, where only single objects can be mapped (RLIMIT_AS): a copy is what there can be.
+            parts.append(np.frombuffer(heap.read(offset, nbytes), np.uint8))
+        else:
             raise DeserializeError(
-                f"a part of this {meta.type} ({nbytes} bytes at {offset}) is outside of what is mapped here. Publish "
-                "a copy of it, or raise the limit of the address space (ulimit -v)."
+                f"a part of this {meta.type} ({nbytes} bytes at {offset}) is outside of it. It was damaged, or written "
+                "by an incompatible release: publish it again."
             )
-        parts.append(root[at : at + nbytes])
     return parts
 
 
