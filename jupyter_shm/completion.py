@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.magic_arguments import argument
 
-from .client.session import Session
 from .client.store import Store
 
 if TYPE_CHECKING:
@@ -28,20 +26,6 @@ _CALL = re.compile(r"(?:.*[\s=;(]%|%|\s*)(?P<magic>\w+)(?P<line>\s.*)$")
 """A magic in the line until the cursor: after %, wherever that stands, or first in the line without one."""
 
 _LAST_WORD = re.compile(r"""(?:"[^"]*|'[^']*|[^\s"']*)$""")
-
-
-class RunningStore(Store):
-    """A connection that starts no store.
-
-    Raises:
-        FileNotFoundError: None is running.
-    """
-
-    def _open(self) -> Session:
-        session = Session.open(self.name, None, start=False)
-        self._retire = weakref.finalize(self, session.retire)
-        self._retire.atexit = False
-        return session
 
 
 class Completions:
@@ -116,7 +100,7 @@ def names_in(store: str | None) -> list[str]:
 
     def ask() -> None:
         try:
-            with RunningStore(store) as running:
+            with Store(store, start=False) as running:
                 names.extend(running.keys())
         except Exception:
             return  # whatever it is, a magic that uses the store will say it

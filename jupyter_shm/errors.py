@@ -157,6 +157,10 @@ class SettingError(ShmError, ValueError):
     default_reason = "setting"
 
 
+class StoreLostWarning(UserWarning):
+    """The store that this process was connected to has ended, and a new one was connected to: names are gone."""
+
+
 def _tree(root: type[ShmError]) -> list[type[ShmError]]:
     return [root, *(leaf for branch in root.__subclasses__() for leaf in _tree(branch))]
 

@@ -81,7 +81,7 @@ class JupyterShm(Magics):
         values = {name: self._variable(name, args) for name in args.variables}
         store = self.connect()
         for variable, value in values.items():
-            ref = store.put(value, args.name or variable, overwrite=not args.no_overwrite)
+            ref = store.put(value, variable if args.name is None else args.name, overwrite=not args.no_overwrite)
             line = _summary(store, ref)
             if args.rebind:
                 self.shell.push({variable: store.get(ref)})
@@ -205,8 +205,9 @@ def _summary(store: Store, ref: ObjectRef) -> str:
 
 
 def _whose(ref: ObjectRef) -> str:
-    # Without a notebook's path the owner is the id of a kernel, another one in each run.
-    is_ours = ref.replaced_owner == label(kernel_id())
+    # Where no notebook's path is known, the owner is the id of a kernel, another one in each run.
+    kernel = kernel_id()
+    is_ours = kernel and ref.replaced_owner == label(kernel)
     version = f"version {ref.replaced_version}"
     return f"your own {version}" if is_ours else f"{version} of {ref.replaced_owner}"
 

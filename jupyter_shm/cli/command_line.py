@@ -127,7 +127,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor(options)
 
 
-def _demo(options: argparse.Namespace) -> None:
+def _demo(options: argparse.Namespace) -> int:
     from .demo import demo
 
-    demo(options)
+    return demo(options)

@@ -60,15 +60,16 @@ def _versions() -> list[Fact]:
 
 
 def _store_facts(options: argparse.Namespace) -> list[Fact]:
-    name, paths = place(options)
-    title = f"store {name!r}"
+    title = "store"
     try:
+        name, paths = place(options)
+        title = f"store {name!r}"
         with running_store(options) as store:
             stats = store.stats()
     except NotRunningError:
         return [Fact(title, "not running; its first use starts it", "ok")]
     except ShmError as error:
-        return [Fact(title, "runs, and is of no use to this Python", "bad", str(error))]
+        return [Fact(title, "of no use to this Python", "bad", str(error))]
     share = stats.used / stats.capacity
     return [
         Fact(title, f"pid {stats.pid}, jupyter_shm {stats.version}, Python {stats.python}", "ok"),

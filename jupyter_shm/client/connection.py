@@ -91,6 +91,13 @@ class Connection:
             if self.on_idle is not None:
                 self.on_idle()
 
+    def check(self) -> None:
+        """Note whether the other end is gone, before something is asked of it."""
+        poll = select.poll()
+        poll.register(self.sock, 0)
+        if self.broken is None and poll.poll(0):
+            self._break(f"{self.about} has ended, or has ended this connection")
+
     # --- requests ----------------------------------------------------------------------------------------------
 
     def request(

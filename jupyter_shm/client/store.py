@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import inspect
 import time
 import warnings
 import weakref
@@ -16,6 +17,7 @@ from ..errors import (
     GetTimeoutError,
     InvalidKeyError,
     ObjectNotFoundError,
+    StoreLostWarning,
 )
 from ..linux.runtime import store_name
 from ..protocol import messages as m
@@ -141,7 +143,7 @@ class Store:
         leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
         if leased is None:
             try:
-                with session.connection.call():
+                with self._call() as session:
                     leased = self._take_missed(session, key, deadline)
             except (ObjectNotFoundError, GetTimeoutError):
                 if default is UNSET:
@@ -382,6 +384,7 @@ class Store:
     @contextmanager
     def _call(self) -> Iterator[Session]:
         """The session, kept open until the call is over."""
+        self._use().connection.check()
         session = self._use()
         with session.connection.call():
             yield session
@@ -397,6 +400,13 @@ class Store:
             if self._session is session:
                 self._retire()
                 self._session = self._open()
+                if self._session.welcome.store != session.welcome.store:
+                    warnings.warn(
+                        f"the store {self.name!r} (pid {session.welcome.pid}) has ended, and the names that it held are "
+                        f"gone; connected to a new one (pid {self._session.welcome.pid}). Existing views stay valid.",
+                        StoreLostWarning,
+                        stacklevel=_level_of_caller(),
+                    )
         return self._session
 
     def _open(self) -> Session:
@@ -406,7 +416,7 @@ class Store:
             warnings.warn(
                 f"the store {self.name!r} runs already with a capacity of {format_size(granted)}; the "
                 f"{format_size(self._capacity)} asked for are not applied. Stop it first (`jupyter shm stop`).",
-                stacklevel=3,
+                stacklevel=_level_of_caller(),
             )
         # Without close() the connection ends with this object; views go on.
         self._retire = weakref.finalize(self, session.retire)
@@ -415,6 +425,14 @@ class Store:
 
 
 UNSET_OBJECT = object()
+
+
+def _level_of_caller() -> int:
+    """How many frames above the caller of this the first one outside of the package is, as ``warnings`` counts."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("jupyter_shm."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _check_key(key: Any) -> bytes | None:

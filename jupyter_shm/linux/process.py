@@ -79,7 +79,10 @@ def _proc(pid: int | str, name: str) -> bytes:
 
 
 def private_bytes(pid: int | str = "self") -> int:
-    """Bytes of memory that only this process uses: what would be free if it ended.  Shared heap pages do not count.
+    """Bytes of memory that belong to this process alone and can be shared with no other: anonymous pages.
+
+    Not the ``Private_`` lines of smaps: they count a page of the store's heap, too, for as long as only one process
+    happens to map it, although everybody else can.
 
     Walks the whole address space of the process, which takes milliseconds.
 
@@ -87,7 +90,7 @@ def private_bytes(pid: int | str = "self") -> int:
         OSError: The process is gone, belongs to another user, or the kernel (before 4.14) does not tell.
     """
     with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-        return 1024 * sum(int(line.split()[1]) for line in file if line.startswith(b"Private_"))
+        return 1024 * sum(int(line.split()[1]) for line in file if line.startswith(b"Anonymous:"))
 
 
 def descriptor_count(pid: int | str = "self") -> int:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,21 @@ class Peer:
         prelude: Run first; connected as ``store`` if left out.
         environment: Added to ours.
         wait: Wait until the prelude has run.
+        pass_fds: Descriptors that it inherits under the same numbers.
     """
 
-    def __init__(self, prelude: str = CONNECT, environment: dict[str, str] | None = None, wait: bool = True) -> None:
+    def __init__(
+        self,
+        prelude: str = CONNECT,
+        environment: dict[str, str] | None = None,
+        wait: bool = True,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(LOOP)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            pass_fds=tuple(pass_fds),
             env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
         )
         self.pid = self.process.pid

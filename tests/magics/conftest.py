@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import sys
@@ -12,18 +11,17 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from notebooks import Notebook, Shell
+from cells import Notebook, Shell
+from IPython.core.interactiveshell import InteractiveShell
 from store_processes import end_stores_of
+from traitlets.config import Config
+
+from jupyter_shm.client import default
 
 
 @pytest.fixture
 def shell(runtime_folder: Path) -> Iterator[Shell]:
     """An IPython with our magics, a store of this test alone, and no history on disk."""
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
-
-    from jupyter_shm.client import default
-
     config = Config()
     config.HistoryManager.enabled = False
     ip = InteractiveShell(config=config, user_module=ModuleType("a_notebook"))
@@ -35,10 +33,8 @@ def shell(runtime_folder: Path) -> Iterator[Shell]:
     sys.modules.pop("a_notebook", None)
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         sys.__dict__.pop(name, None)
-    del ip
-    gc.collect()
-    if default._default is not None:
-        default._default.close()
+    for store in default._stores.values():
+        store.close()
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +46,8 @@ def kernels() -> Iterator[tuple[Notebook, Notebook]]:
     env = {**os.environ, "JUPYTER_SHM_RUNTIME_DIR": str(folder), "PYTHONPATH": path}
     started: list[Notebook] = []
     try:
-        for _ in range(2):
-            started.append(Notebook.start(env))
+        started.append(Notebook.start({**env, "JPY_SESSION_NAME": "one.ipynb"}))
+        started.append(Notebook.start({**env, "JPY_SESSION_NAME": "two.ipynb"}))
         yield started[0], started[1]
     finally:
         for notebook in started:

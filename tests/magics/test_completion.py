@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import types
 
 import numpy as np
@@ -124,5 +125,7 @@ def test_a_store_that_does_not_answer_keeps_nobody_waiting(shell, runtime_folder
         silent.bind(str(runtime_folder / "default.sock"))
         silent.listen()
 
-        # It would be told by StoreUnresponsiveError only after seconds, and what came then would be in the list.
         assert completion.names_in(None) == []
+
+        # Whoever asked is still waiting for an answer.
+        assert "jupyter_shm completion" in {thread.name for thread in threading.enumerate()}

@@ -28,7 +28,8 @@ BOUND = {
     "in a function": "def f():\n    %shm_get table\nf()",
     "at the end of a with": "import contextlib\nwith contextlib.suppress(KeyError):\n    %shm_get table",
     "in a try": "try:\n    %shm_get table\nfinally:\n    pass",
-    "in a coroutine": "import asyncio\nawait asyncio.sleep(0)\n%shm_get table",
+    "in a coroutine": "async def f():\n    %shm_get table\nimport contextlib\n"
+    "with contextlib.suppress(StopIteration):\n    f().send(None)",
     "timed": "%time %shm_get table",
     "timed as a cell": "%%time\n%shm_get table",
     "captured": "%%capture\n%shm_get table",
@@ -55,9 +56,10 @@ ASSIGNED = {
     "a global of a function": "def f():\n    global x\n    x = %shm_get table\nf()",
     "to an item": "d = {}\nd['t'] = %shm_get table\nx = d['t']",
     "to an attribute": "class C: pass\nC.t = %shm_get table\nx = C.t",
-    "to two variables": "x = y = %shm_get table",
+    "to two variables": "x = y = get_ipython().run_line_magic('shm_get', 'table')",
     "with an annotation": "x: dict = get_ipython().run_line_magic('shm_get', 'table')",
-    "in a coroutine": "import asyncio\nawait asyncio.sleep(0)\nx = %shm_get table",
+    "in a coroutine": "async def f():\n    global x\n    x = %shm_get table\nimport contextlib\n"
+    "with contextlib.suppress(StopIteration):\n    f().send(None)",
     "timed": "%time x = %shm_get table",
     "timed as a cell": "%%time\nx = %shm_get table",
     "returned": "def f():\n    return get_ipython().run_line_magic('shm_get', 'table')\nx = f()",
@@ -122,9 +124,7 @@ def test_a_view_is_read_only_and_a_copy_is_not(filled):
 def test_a_writable_array_is_a_private_copy_and_says_so(filled, capsys, flag):
     filled.run(f"%shm_get array {flag}\narray[0, 0] = 9\nagain = %shm_get array")
 
-    assert (
-        capsys.readouterr().out == "array is a private copy-on-write copy; changes to it stay in this kernel\n"
-    )
+    assert capsys.readouterr().out == "array is a private copy-on-write copy; changes to it stay in this kernel\n"
     assert filled["array"][0, 0] == 9
     assert filled["again"][0, 0] == 0
 

@@ -48,6 +48,9 @@ def biggest(kind: type, **facts: object) -> Any:
         msgspec.inspect.FloatType: 1e300,
         msgspec.inspect.VarTupleType: (),
     }
-    known = {field.name: empty[type(field.type)] for field in msgspec.inspect.type_info(kind).fields if
-             type(field.type) in empty}
+    known = {
+        field.name: empty[type(field.type)]
+        for field in msgspec.inspect.type_info(kind).fields
+        if type(field.type) in empty
+    }
     return kind(**{**known, **facts})

@@ -207,13 +207,12 @@ def test_whatever_comes_a_session_answers_with_a_legal_request_or_one_error_for_
     session = session_in(OPEN if is_open else NEW)
 
     for packet, descriptors, truncated in conversation:
-        before = session.state
+        before, reason = session.state, None
         try:
             message = session.receive(packet, descriptors, truncated)
         except ProtocolError as error:
-            assert before != DISCARDING
-            assert session.state == DISCARDING
-            assert error.reason in {"malformed", "illegal", "packet-truncated", "unexpected-descriptors"}
-        else:
-            assert (message is None) == (session.state == DISCARDING)
-            assert message is None or LEGAL[before, type(message)] == session.state
+            message, reason = None, error.reason
+        assert (message is None) == (session.state == DISCARDING)
+        assert message is None or LEGAL[before, type(message)] == session.state
+        assert reason in {None, "malformed", "illegal", "packet-truncated", "unexpected-descriptors"}
+        assert reason is None or before != DISCARDING

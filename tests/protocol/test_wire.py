@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 
 import pytest
@@ -50,9 +51,13 @@ def test_the_answer_to_hello_is_read(answer):
 
 
 def test_a_store_of_another_wire_version_is_told_with_its_own_words_and_both_cures():
-    packet = wire.PREAMBLE.pack(wire.MAGIC, 99) + "the running store (jupyter_shm 9.9, pid 7) \udce9".encode("utf-8", "surrogateescape")
+    packet = wire.PREAMBLE.pack(wire.MAGIC, 99) + "the running store (jupyter_shm 9.9, pid 7) \udce9".encode(
+        "utf-8", "surrogateescape"
+    )
 
-    with pytest.raises(WireVersionError, match=r"jupyter_shm 9\.9, pid 7.*version 99.*jupyter shm stop.*JUPYTER_SHM_STORE"):
+    with pytest.raises(
+        WireVersionError, match=r"jupyter_shm 9\.9, pid 7.*version 99.*jupyter shm stop.*JUPYTER_SHM_STORE"
+    ):
         wire.decode_welcome(packet)
 
 
@@ -130,10 +135,8 @@ def test_any_bytes_are_a_message_or_a_protocol_error(packet: bytes, data: st.Dat
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
 
     for decode in (wire.decode_request, wire.decode_answer, wire.decode_welcome):
-        try:
+        with contextlib.suppress(ProtocolError, WireVersionError):
             decode(bytes(damaged))
-        except (ProtocolError, WireVersionError):
-            pass
 
 
 # --- The longest ones -------------------------------------------------------------------------------------------------

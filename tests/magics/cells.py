@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from ast import literal_eval
 from dataclasses import dataclass, field
 from typing import Any
+
+from IPython.core.completer import provisionalcompleter
+from IPython.core.error import UsageError
+from jupyter_client import KernelManager
 
 SECONDS = 60
 """How long anything may take before a test fails; a loaded machine starts a kernel in ten."""
@@ -42,8 +47,6 @@ class Notebook:
 
     @classmethod
     def start(cls, env: dict[str, str]) -> Notebook:
-        from jupyter_client import KernelManager
-
         manager = KernelManager(kernel_name="python3")
         manager.start_kernel(env=env, stderr=subprocess.DEVNULL)
         client = manager.blocking_client()
@@ -56,6 +59,8 @@ class Notebook:
     def end(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
+        # Left to the collector by jupyter_client before 8.8.
+        self.manager.context.destroy(linger=0)
 
     def run(self, code: str) -> Shown:
         """Run a cell, which may fail."""
@@ -68,8 +73,6 @@ class Notebook:
 
     def value(self, expression: str) -> Any:
         """What an expression means there; its repr must be a literal."""
-        from ast import literal_eval
-
         reply = self.client.execute(
             "", silent=True, user_expressions={"value": expression}, allow_stdin=False, reply=True, timeout=SECONDS
         )
@@ -84,8 +87,8 @@ class Notebook:
 
     def forget(self) -> None:
         """Let go of all variables and outputs, and empty the store."""
-        shown = self.run("get_ipython().reset(aggressive=True)\nimport jupyter_shm as shm\nshm.connect().clear()")
-        assert not shown.errors
+        shown = self.run("get_ipython().reset()\nimport jupyter_shm as shm\nshm.connect().clear()")
+        assert not shown.errors, shown.errors
 
 
 class Shell:
@@ -102,8 +105,6 @@ class Shell:
 
     def fail(self, code: str) -> str:
         """Run a cell that must end with one line instead of a traceback; that line."""
-        from IPython.core.error import UsageError
-
         error = self.ip.run_cell(code).error_in_exec
         assert type(error) is UsageError, repr(error)
         assert "\n" not in str(error)
@@ -111,8 +112,6 @@ class Shell:
 
     def completions(self, line: str) -> list[str]:
         """The lines that Tab at the end of this one offers."""
-        from IPython.core.completer import provisionalcompleter
-
         with provisionalcompleter():
             found = self.ip.Completer.completions(line, len(line))
             return [line[: one.start] + one.text + line[one.end :] for one in found]

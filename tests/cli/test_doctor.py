@@ -1,0 +1,80 @@
+"""``jupyter shm doctor``: the machine, the versions, the store."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from store_processes import stores_of
+
+import jupyter_shm
+from jupyter_shm.client.store import Store
+from jupyter_shm.linux.machine import machine_facts
+
+
+def facts(text: str) -> dict[str, tuple[str, str]]:
+    """Verdict and value by name, as a reader of the plain text sees them."""
+    lines = [line for line in text.splitlines() if not line.startswith(" ")]
+    width = text.index(jupyter_shm.__version__) - 6
+    return {line[6:][:width].strip(): (line[:6].strip(), line[6:][width:]) for line in lines}
+
+
+def test_doctor_tells_what_the_machine_allows_and_which_versions_are_here(cli, runtime_folder: Path):
+    done = cli("doctor")
+
+    found = facts(done.stdout)
+    assert found["jupyter_shm"] == ("ok", jupyter_shm.__version__)
+    assert found["numpy"] == ("ok", version("numpy"))
+    assert found["python"][1].endswith(sys.version.split()[0])
+    assert found["runtime folder"] == ("ok", str(runtime_folder))
+    assert {fact.name for fact in machine_facts()} <= set(found)
+    assert done.stderr == ""
+
+
+def test_doctor_fails_exactly_if_something_is_bad(cli):
+    done = cli("doctor")
+
+    assert done.returncode == int("bad" in {verdict for verdict, _ in facts(done.stdout).values()})
+
+
+def test_doctor_starts_no_store(cli, runtime_folder: Path):
+    found = facts(cli("doctor").stdout)
+
+    assert found["store 'default'"] == ("ok", "not running; its first use starts it")
+    assert stores_of(runtime_folder) == {}
+
+
+def test_doctor_tells_the_state_of_the_store_that_runs(cli, store: Store, runtime_folder: Path):
+    store.put(np.zeros(2 << 20), "grid")  # 16 MiB
+
+    found = facts(cli("doctor").stdout)
+
+    (pid,) = stores_of(runtime_folder)
+    assert found["store 'default'"][1].startswith(f"pid {pid}, jupyter_shm {jupyter_shm.__version__}")
+    assert found["used"][1].endswith(" of 64.0 MiB (25%)")
+    assert found["objects"] == ("ok", "1, 1 of them named")
+    assert found["clients"] == ("ok", "1 besides this command")
+    assert found["log"] == ("ok", f"{runtime_folder}/default.log")
+
+
+def test_a_store_of_another_wire_version_is_bad(cli, foreign):
+    foreign()
+
+    done = cli("doctor")
+
+    assert done.returncode == 1
+    assert facts(done.stdout)["store 'default'"][0] == "bad"
+    assert "wire version 99" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_runtime_folder_that_is_open_to_others_is_bad(cli, runtime_folder: Path):
+    runtime_folder.chmod(0o755)
+
+    done = cli("doctor")
+
+    runtime_folder.chmod(0o700)
+    assert done.returncode == 1
+    assert f"chmod 700 {runtime_folder}" in done.stdout

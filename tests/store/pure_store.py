@@ -1,0 +1,365 @@
+"""A whole store without a process: the core, real tables over plain memory, a heap of bytes, and a clock we set.
+
+What clients send goes the way that it takes in the daemon: packet, session, core, actions carried out in their order,
+packet.  Whatever promise can be checked at every action is checked here, so that every test of the core checks it.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from jupyter_shm.errors import ProtocolError
+from jupyter_shm.protocol import messages as m
+from jupyter_shm.protocol import wire
+from jupyter_shm.protocol.session import Session
+from jupyter_shm.store import actions as a
+from jupyter_shm.store.core import Core
+from jupyter_shm.store.extents import PAGE
+from jupyter_shm.store.holders import Holders
+from jupyter_shm.store.ledger import Ledger
+from jupyter_shm.tables.index import IndexReader, IndexWriter
+from jupyter_shm.tables.layout import FREE, INDEX_SIZE, LIVE, MAX_OBJECTS, generation_of, slot_of
+from jupyter_shm.tables.leases import LEASES_SIZE, LeaseTable
+from jupyter_shm.tables.prefix import HEAD_SIZE, pack_prefix, read_contained, read_head
+
+MIB = 1 << 20
+IDENTITY = (0x5701, 4242, "0.1", "3.11.7")
+START = 1000.0  # seconds; a clock does not begin at zero
+
+
+class PureStore:
+    """The store's side.
+
+    Args:
+        capacity: Bytes.
+        heap_nbytes: Address space of the heap.
+        max_objects: Slots.
+
+    Attributes:
+        now: The clock, in seconds; ``core`` never learns of any other.
+        exit: Why the store has ended, if it has.
+        on_action: Called after each single action: what a reader may see between any two.
+        punched: Every range that was given back to the system.
+    """
+
+    def __init__(self, capacity: int = 8 * MIB, heap_nbytes: int = 64 * MIB, max_objects: int = MAX_OBJECTS) -> None:
+        self.now = START
+        self.core = Core(Ledger(capacity, heap_nbytes, max_objects), Holders(), IDENTITY, self.now)
+        self.heap = mmap.mmap(-1, heap_nbytes)
+        memory = memoryview(mmap.mmap(-1, INDEX_SIZE))
+        self.index = IndexWriter.create(memory, IDENTITY[0])
+        self.reader = IndexReader(memory.toreadonly())
+        self.clients: dict[int, PureClient] = {}
+        self.exit: str | None = None
+        self.on_action: Callable[[a.Action], None] = lambda _: None
+        self.punched: list[tuple[int, int]] = []
+        self._last_conn = 0
+        self._do: dict[type, Callable[[Any], None]] = {
+            a.WriteRecord: self._write_record,
+            a.SetState: lambda do: self.index.set_state(do.slot, do.generation, do.state),
+            a.SetName: lambda do: self.index.set_name(do.name, do.slot, do.old),
+            a.ClearName: lambda do: self.index.clear_name(do.name, do.slot),
+            a.SetRow: lambda do: self.index.set_row(do.row, do.client, do.number),
+            a.OpenTable: self._open_table,
+            a.Send: self._send,
+            a.Punch: self._punch,
+            a.Exit: self._leave,
+        }
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.core.ledger
+
+    def connect(self, label: str = "a.ipynb", pid: int = 0) -> PureClient:
+        """A client that said hello and was welcomed, or refused."""
+        self._last_conn += 1
+        client = self.clients[self._last_conn] = PureClient(self, self._last_conn)
+        client.send(m.Hello(pid or 100 + self._last_conn, label, "", "3.11", "0.1"))
+        return client
+
+    def perform(self, actions: list[a.Action]) -> None:
+        """Carry actions out as the daemon does: in order, from first to last."""
+        for action in actions:
+            self._do[type(action)](action)
+            self.on_action(action)
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """What the daemon does at a deadline, all sockets being empty."""
+        self.perform(self.core.settle(self.now))
+
+    def work(self) -> None:
+        """Do what is due now."""
+        for _ in range(100):
+            deadline = self.core.deadline(self.now)
+            if deadline is None or deadline > self.now or self.exit:
+                return
+            self.settle()
+        raise AssertionError("the store has work for ever without time going on")
+
+    def advance(self, seconds: float) -> None:
+        """Let time go on, and the store wake up whenever it wants to."""
+        end = self.now + seconds
+        while not self.exit:
+            self.work()
+            deadline = self.core.deadline(self.now)
+            if deadline is None or deadline > end:
+                break
+            self.now = deadline
+        self.now = end
+        self.work()
+
+    def advance_to_rest(self) -> None:
+        """Let every grace time and every patience end."""
+        self.advance(2.0)
+
+    # --- actions --------------------------------------------------------------------------------------------------
+
+    def _write_record(self, action: a.WriteRecord) -> None:
+        assert self.reader.state(action.slot) & 0xFF == FREE, "facts are written only while the slot is FREE"
+        self.index.write_record(action.slot, action.record)
+
+    def _open_table(self, action: a.OpenTable) -> None:
+        client = self.clients[action.conn]
+        client.table = LeaseTable.create(memoryview(mmap.mmap(-1, LEASES_SIZE)), action.client)
+        self.core.holders.add(action.client, LeaseTable(client.table.memory.toreadonly()))
+
+    def _send(self, action: a.Send) -> None:
+        packet = wire.encode(action.message)
+        assert len(packet) + wire.PREAMBLE.size <= wire.MAX_PACKET, "the answer does not fit a packet"
+        answer = wire.decode_answer(packet)
+        assert answer == action.message, "the answer is not what its type says"
+        self.clients[action.conn].receive(answer)
+
+    def _punch(self, action: a.Punch) -> None:
+        assert action.offset % PAGE == action.nbytes % PAGE == 0
+        assert action.nbytes > 0
+        self.heap[action.offset : action.offset + action.nbytes] = bytes(action.nbytes)
+        self.punched.append((action.offset, action.nbytes))
+
+    def _leave(self, action: a.Exit) -> None:
+        self.exit = self.exit or action.reason
+
+    # --- what a reader sees ---------------------------------------------------------------------------------------
+
+    def state_of(self, id: int) -> int:
+        """The state of an object's slot."""
+        return self.reader.state(slot_of(id)) & 0xFF
+
+    def bytes_of(self, name: str) -> bytes | None:
+        """What a reader who asks nobody finds under a name."""
+        hit = self.reader.find(name.encode())
+        return None if hit is None else bytes(self.heap[hit[1].offset : hit[1].offset + hit[1].nbytes])
+
+
+class PureClient:
+    """A client's end of a connection.
+
+    Attributes:
+        answers: What came, in its order, and was not taken by ``ask``.
+        welcome: The store's answer to hello, if it was one.
+        table: This client's lease table.
+        is_ended: The store answers nothing any more.
+    """
+
+    def __init__(self, store: PureStore, conn: int) -> None:
+        self.store = store
+        self.conn = conn
+        self.session = Session()
+        self.answers: list[Any] = []
+        self.welcome: m.Welcome | None = None
+        self.table: LeaseTable
+        self.is_ended = False
+        self.unanswered: set[int] = set()
+        self._number = 0
+
+    @property
+    def id(self) -> int:
+        assert self.welcome is not None
+        return self.welcome.client
+
+    # --- packets --------------------------------------------------------------------------------------------------
+
+    def send(self, message: m.Request) -> None:
+        """Send a message as it is, without letting time go on."""
+        self.send_packet(wire.encode_opening(message) if isinstance(message, m.Hello) else wire.encode(message))
+
+    def send_packet(self, packet: bytes) -> None:
+        """Send anything.  What the protocol does not allow ends this connection."""
+        try:
+            message = self.session.receive(packet, 0)
+            if message is None:
+                return
+            contained = self._contained(message) if isinstance(message, m.Commit) else ()
+        except ProtocolError as error:
+            if error.reason == "bad-header":
+                self.receive(m.Refused(message.number, error.reason, str(error)))
+            else:
+                self.is_ended = True
+            return
+        self.store.perform(self.store.core.received(self.conn, message, self.store.now, contained))
+
+    def _contained(self, message: m.Commit) -> tuple[int, ...]:
+        extent = self.store.core.extent_of(self.conn, message.reservation)
+        if extent is None or message.nbytes > extent[1]:
+            return ()
+        data = self.store.heap[extent[0] : extent[0] + message.nbytes]
+        count, _ = read_head(data[:HEAD_SIZE], message.nbytes)
+        return read_contained(data, count)
+
+    def post(self, kind: type, *fields: object) -> int:
+        """Send a request under the next number; the number."""
+        self._number += 1
+        self.unanswered.add(self._number)
+        self.send(kind(self._number, *fields))
+        return self._number
+
+    def receive(self, answer: Any) -> None:
+        """Take an answer, and check what can be checked of any."""
+        if isinstance(answer, m.Welcome):
+            self.welcome = answer
+        elif answer.number:
+            assert answer.number in self.unanswered, "answered twice, or never asked"
+            self.unanswered.discard(answer.number)
+            self._check_law_1(answer)
+        self.answers.append(answer)
+
+    def _check_law_1(self, answer: Any) -> None:
+        """Whatever changes what a name means is answered after the index shows it."""
+        reader = self.store.reader
+        if isinstance(answer, m.Committed):
+            record = reader.live_record(slot_of(answer.id))
+            assert record is not None
+            assert record.generation == generation_of(answer.id)
+            assert record.request == answer.number
+            if record.name_nbytes:
+                assert reader.find(record.key()) == (slot_of(answer.id), record)
+        if isinstance(answer, m.Ready):
+            assert all(reader.find(name.encode()) for name in answer.names)
+        if isinstance(answer, (m.Committed, m.Reserved)):
+            assert self.welcome is not None
+            assert reader.row(self.welcome.row) == (self.welcome.client, answer.number)
+
+    def take_answer(self, number: int) -> Any:
+        """The answer to a request, if it came; it is taken out."""
+        for answer in self.answers:
+            if getattr(answer, "number", None) == number:
+                self.answers.remove(answer)
+                return answer
+        return None
+
+    def ask(self, kind: type, *fields: object) -> Any:
+        """Send a request and let the store do what is due, but let no time go on; the answer, or ``None``."""
+        number = self.post(kind, *fields)
+        self.store.work()
+        return self.take_answer(number)
+
+    def hang_up(self) -> None:
+        """The socket is closed, and the table is the store's to forget."""
+        store = self.store
+        actions = store.core.hung_up(self.conn, store.now)
+        if self.welcome is not None:
+            store.core.holders.remove(self.welcome.client)
+        del store.clients[self.conn]
+        store.perform(actions)
+
+    # --- puts -----------------------------------------------------------------------------------------------------
+
+    def reserve(self, nbytes: int) -> m.Reserved:
+        """An extent, which must be granted at once."""
+        answer = self.ask(m.Reserve, nbytes)
+        assert isinstance(answer, m.Reserved), answer
+        return answer
+
+    def fill(self, reserved: m.Reserved, data: bytes, contained: tuple[int, ...] = ()) -> int:
+        """Write an object into a reserved extent; how many bytes it takes."""
+        whole = pack_prefix(contained, b"") + data
+        self.store.heap[reserved.offset : reserved.offset + len(whole)] = whole
+        return len(whole)
+
+    def commit(self, reserved: m.Reserved, nbytes: int, name: str, overwrite: bool = True, payload: int = 8) -> Any:
+        return self.ask(m.Commit, reserved.id, name, nbytes, payload, 1_700_000_000_000_000_000, overwrite)
+
+    def put(self, name: str, data: bytes = b"", contained: tuple[int, ...] = (), *, overwrite: bool = True) -> Any:
+        """Reserve, fill and commit; the store's answer to the commit."""
+        reserved = self.reserve(len(pack_prefix(contained, b"")) + len(data))
+        return self.commit(reserved, self.fill(reserved, data, contained), name, overwrite)
+
+    def publish(self, name: str, data: bytes = b"data", contained: tuple[int, ...] = ()) -> int:
+        """Put what must be taken; the object's id."""
+        answer = self.put(name, data, contained)
+        assert isinstance(answer, m.Committed), answer
+        return answer.id
+
+    # --- leases ---------------------------------------------------------------------------------------------------
+
+    def lease(self, name: str) -> int | None:
+        """Steps 1 to 3 of a get, with nothing in between; the object's id."""
+        steps = self.lease_steps(name)
+        for _ in steps:
+            pass
+        return steps.id
+
+    def lease_steps(self, name: str) -> Lease:
+        return Lease(self, name)
+
+    def let_go(self, id: int) -> None:
+        """The last view of an object ends."""
+        generation, count = self.table.entry(slot_of(id))
+        assert generation == generation_of(id)
+        assert count > 0
+        self.table.write(slot_of(id), generation, count - 1)
+        if count == 1 and not self.store.reader.is_live(slot_of(id), generation):
+            self.send(m.Hint(id))
+
+
+class Lease:
+    """The reader's half of the lease protocol, one step at a time: each ``next`` is one look or one store.
+
+    Attributes:
+        id: The object, once the lease is held.
+        is_over: It is held, or was not to be had.
+    """
+
+    def __init__(self, client: PureClient, name: str) -> None:
+        self.client = client
+        self.name = name
+        self.id: int | None = None
+        self.is_over = False
+        self._steps = self._take()
+
+    def __iter__(self) -> Iterator[None]:
+        return self
+
+    def __next__(self) -> None:
+        try:
+            next(self._steps)
+        except StopIteration:
+            self.is_over = True
+            raise
+
+    def _take(self) -> Iterator[None]:
+        reader, table = self.client.store.reader, self.client.table
+        hit = reader.find(self.name.encode())
+        yield
+        if hit is None:
+            return
+        slot, record = hit
+        generation, count = table.entry(slot)
+        if count and generation != record.generation:
+            return
+        table.write(slot, record.generation, count + 1)
+        yield
+        if reader.state(slot) == record.generation << 8 | LIVE:
+            self.id = record.generation << 20 | slot
+        else:
+            table.write(slot, record.generation, count)
+
+
+def reason(answer: object) -> str:
+    """Why an answer is no."""
+    assert isinstance(answer, m.Refused), answer
+    return answer.reason

@@ -1,0 +1,485 @@
+"""The whole store against a dict: whatever clients do, in any order and at any time, its promises hold after each step.
+
+The model knows names, bytes, and who holds what.  It asks the store only one thing: which objects are not freed yet,
+because when an object goes is the store's business, as long as nobody can tell the difference.
+"""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from actors import Actor, Kept
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pure_store import MIB, PureStore
+
+from jupyter_shm.protocol import messages as m
+from jupyter_shm.store import actions as a
+from jupyter_shm.store.core import ROOM_PATIENCE
+from jupyter_shm.store.extents import PAGE
+from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
+from jupyter_shm.tables.layout import DYING, FREE, LIVE, RESERVED, WORD_SLOTS, slot_of
+from jupyter_shm.tables.prefix import pack_prefix
+
+NAMES = ("a", "b", "\u20ac" * 42)
+BAD_NAMES = {"x\0y": "invalid-name", "x" * 129: "invalid-name", "\u20ac" * 43: "invalid-name"}
+MAX_CONTAINED_HERE = 3  # so that every prefix is one line of 64 bytes
+SIZES = st.sampled_from([64, 65, 300, 2000, PAGE, PAGE + 1, 20_000, 66_000])
+PICK = st.integers(0, 1000)  # which of those that there are
+
+
+class CoreMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.actors: list[Actor] = []
+        self.named: dict[str, int] = {}
+        self.kept: dict[int, Kept] = {}
+        self.changing: dict[str, bytes] = {}  # names that the step under way may change, with their new bytes
+        self.writes = 0
+        self.done: list[a.Action] = []
+        self.dying: dict[int, float] = {}  # slot: since when
+
+    # --- the world ------------------------------------------------------------------------------------------------
+
+    @initialize(pages=st.sampled_from([12, 40, 1000]), slots=st.sampled_from([7, 1000]))
+    def begin(self, pages: int, slots: int) -> None:
+        self.store = PureStore(pages * PAGE, 32 * MIB, slots)
+        self.store.on_action = self._look
+        self._join()
+
+    def _look(self, action: a.Action) -> None:
+        """Between any two actions a reader finds under each name what it meant, or what it will mean, or nothing."""
+        self.done.append(action)
+        if isinstance(action, a.SetState) and action.state == DYING:
+            self.dying[action.slot] = self.store.now
+        elif isinstance(action, a.SetState) and action.state == FREE and action.slot in self.dying:
+            assert self.store.now - self.dying.pop(action.slot) >= GRACE * 0.999, "a grace was cut short"
+        for name in NAMES:
+            data = self.store.bytes_of(name)
+            if data is not None:
+                assert data in {self._meant(name), self.changing.get(name)}, "a reader saw what was never published"
+
+    def _meant(self, name: str) -> bytes | None:
+        return self.kept[self.named[name]].data if name in self.named else None
+
+    def _alive(self) -> list[int]:
+        return [id for id in self.kept if id in self.store.ledger.objects]
+
+    def _is_live(self, id: int) -> bool:
+        return id in self.named.values() or any(id in actor.anonymous for actor in self.actors)
+
+    def _join(self) -> None:
+        actor = Actor(self.store.connect(f"{len(self.actors)}.ipynb"))
+        assert actor.end.welcome is not None
+        actor.end.answers.clear()
+        self.actors.append(actor)
+
+    def _who(self, pick: int) -> Actor:
+        """One of the clients that the store listens to."""
+        able = [actor for actor in self.actors if not actor.end.is_ended]
+        if not able:
+            self._join()
+            able = self.actors[-1:]
+        return able[pick % len(able)]
+
+    def _post(self, actor: Actor, kind: type, *fields: object) -> int:
+        self.done.clear()
+        number = actor.end.post(kind, *fields)
+        actor.pending[number] = kind(number, *fields)
+        return number
+
+    def _answer(self, actor: Actor, number: int) -> object:
+        """The answer to a request that is answered without time going on."""
+        self.store.work()
+        answer = actor.end.take_answer(number)
+        assert answer is not None, "not answered"
+        del actor.pending[number]
+        self._collect()
+        return answer
+
+    def _refused(self, actor: Actor, number: int, reason: str) -> None:
+        """It was refused, with this reason, and nothing was changed."""
+        assert [type(action) for action in self.done] == [a.Send], "a refusal changed something"
+        answer = self._answer(actor, number)
+        assert isinstance(answer, m.Refused)
+        assert answer.reason == reason
+
+    def _collect(self) -> None:
+        """Note what came without having been waited for."""
+        for actor in self.actors:
+            answers, actor.end.answers = actor.end.answers, []
+            for answer in answers:
+                asked = actor.pending.pop(answer.number)
+                if isinstance(asked, m.Reserve):
+                    self._granted_or_full(actor, asked, answer)
+                else:
+                    assert isinstance(asked, m.Wait)
+                    self._ready(actor, asked, answer)
+
+    # --- coming and going -----------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.actors) < 4)
+    @rule()
+    def join(self) -> None:
+        self._join()
+
+    @rule(pick=PICK)
+    def hang_up(self, pick: int) -> None:
+        actor = self.actors[pick % len(self.actors)]
+        self.actors.remove(actor)
+        actor.end.hang_up()
+        if not self.actors:
+            self._join()
+
+    @rule(pick=PICK, packet=st.sampled_from([b"garbage", b"\x92\xa5stats\x00", b"\x93\xa4look\x01"]))
+    def break_the_protocol(self, pick: int, packet: bytes) -> None:
+        """The connection ends, and its leases, reservations and objects stay until it hangs up."""
+        actor = self._who(pick)
+        actor.end.send_packet(packet)
+        assert actor.end.is_ended
+
+    # --- puts -----------------------------------------------------------------------------------------------------
+
+    @rule(pick=PICK, nbytes=SIZES)
+    def reserve(self, pick: int, nbytes: int) -> None:
+        self._post(self._who(pick), m.Reserve, nbytes)
+        self._collect()
+
+    def _granted_or_full(self, actor: Actor, asked: m.Reserve, answer: object) -> None:
+        if isinstance(answer, m.Refused):
+            ledger = self.store.ledger
+            needed = ledger.extents.pages_needed(asked.nbytes) * PAGE
+            assert answer.reason == "full"
+            assert needed > ledger.capacity - ledger.used - ledger.reserved or not ledger.has_slots()
+            return
+        self.writes += 1
+        data = (b"%08d" % self.writes * (asked.nbytes // 8 + 1))[: asked.nbytes]
+        self.store.heap[answer.offset : answer.offset + len(data)] = data
+        actor.reserved[answer.id] = (answer, data)
+
+    @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), nbytes=SIZES, inner=st.sets(PICK, max_size=2))
+    def put(self, pick: int, name: str, nbytes: int, inner: set[int]) -> None:
+        """Reserve and commit in one go, where there is room."""
+        actor = self._who(pick)
+        before = set(actor.reserved)
+        self._post(actor, m.Reserve, nbytes)
+        self._collect()
+        for id in actor.reserved.keys() - before:
+            self._commit(actor, id, name, overwrite=True, inner=inner)
+
+    def _write_prefix(self, reserved: m.Reserved, data: bytes, contained: tuple[int, ...]) -> bytes:
+        data = pack_prefix(contained, b"") + data[64:]
+        self.store.heap[reserved.offset : reserved.offset + len(data)] = data
+        return data
+
+    @precondition(lambda self: any(actor.reserved and not actor.end.is_ended for actor in self.actors))
+    @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), overwrite=st.booleans(), inner=st.sets(PICK, max_size=2))
+    def commit(self, pick: int, name: str, overwrite: bool, inner: set[int]) -> None:
+        able = [actor for actor in self.actors if actor.reserved and not actor.end.is_ended]
+        actor = able[pick % len(able)]
+        id = list(actor.reserved)[pick % len(actor.reserved)]
+        self._commit(actor, id, name, overwrite, inner)
+
+    def _commit(self, actor: Actor, id: int, name: str, overwrite: bool, inner: set[int]) -> None:
+        reserved, data = actor.reserved[id]
+        known = list(self.kept)
+        contained = tuple({known[one % len(known)] for one in inner}) if known else ()
+        expected = self._expected(actor, name, overwrite, contained)
+        data = self._write_prefix(reserved, data, contained)
+        actor.reserved[reserved.id] = (reserved, data)
+        self.changing = {name: data}
+        number = self._post(actor, m.Commit, reserved.id, name, len(data), 1, 2, overwrite)
+        if expected:
+            self._refused(actor, number, expected)
+            return
+        self._committed(actor, reserved, name, Kept(data, contained, actor.end.id, number))
+
+    def _expected(self, actor: Actor, name: str, overwrite: bool, contained: tuple[int, ...]) -> str:
+        if name in self.named and not overwrite:
+            return "exists"
+        alive = self._alive()
+        contained_by_any = {inner for id in alive for inner in self.kept[id].contained}
+        for id in contained:
+            is_leased = id in actor.leases or (
+                actor.taking is not None and id in alive and actor.end.table.holds(slot_of(id), id >> 20)
+            )
+            if not (self._is_live(id) or is_leased or (id in contained_by_any and id in alive)):
+                return "contained-gone"
+        return ""
+
+    def _committed(self, actor: Actor, reserved: m.Reserved, name: str, kept: Kept) -> None:
+        answer = next(answer for answer in actor.end.answers if answer.number == kept.request)
+        assert isinstance(answer, m.Committed), answer
+        assert answer.id not in self.kept, "an id was given twice"
+        assert bool(answer.replaced_version) == (bool(name) and name in self.named)
+        self.kept[answer.id] = kept
+        del actor.reserved[reserved.id]
+        if name:
+            self.named[name] = answer.id
+        else:
+            actor.anonymous.add(answer.id)
+        self.changing = {}
+        assert self._answer(actor, kept.request) == answer
+
+    @precondition(lambda self: any(actor.reserved for actor in self.actors))
+    @rule(pick=PICK)
+    def commit_what_is_another_clients(self, pick: int) -> None:
+        owners = [actor for actor in self.actors if actor.reserved]
+        owner, thief = owners[pick % len(owners)], self._who(pick)
+        if thief is not owner:
+            reserved, data = next(iter(owner.reserved.values()))
+            number = self._post(thief, m.Commit, reserved.id, "a", len(data), 1, 2, True)
+            self._refused(thief, number, "bad-reservation")
+
+    @precondition(lambda self: any(actor.reserved and not actor.end.is_ended for actor in self.actors))
+    @rule(pick=PICK, lie=st.sampled_from(["long", "unknown", "object", *BAD_NAMES]))
+    def commit_a_lie(self, pick: int, lie: str) -> None:
+        able = [actor for actor in self.actors if actor.reserved and not actor.end.is_ended]
+        actor = able[pick % len(able)]
+        reserved, data = next(iter(actor.reserved.values()))
+        actor.reserved[reserved.id] = (reserved, self._write_prefix(reserved, data, ()))
+        nbytes = self.store.ledger.reservations[reserved.id].extent + 1 if lie == "long" else len(data)
+        id = {"unknown": (1 << 63) - 1, "object": next(iter(self.kept), 1)}.get(lie, reserved.id)
+        name = lie if lie in BAD_NAMES else "a"
+        number = self._post(actor, m.Commit, id, name, nbytes, 1, 2, True)
+        self._refused(actor, number, BAD_NAMES.get(lie, "bad-reservation"))
+
+    @precondition(lambda self: any(actor.reserved and not actor.end.is_ended for actor in self.actors))
+    @rule(pick=PICK, head=st.sampled_from([b"no magic", b"JSHMOBJ1\xff\xff\xff\xff"]))
+    def commit_with_a_bad_header(self, pick: int, head: bytes) -> None:
+        able = [actor for actor in self.actors if actor.reserved and not actor.end.is_ended]
+        actor = able[pick % len(able)]
+        reserved, data = next(iter(actor.reserved.values()))
+        data = head + data[len(head) :]
+        self.store.heap[reserved.offset : reserved.offset + len(data)] = data
+        actor.reserved[reserved.id] = (reserved, data)
+        number = self._post(actor, m.Commit, reserved.id, "a", len(data), 1, 2, True)
+        assert self.done == []
+        assert self._answer(actor, number).reason == "bad-header"
+
+    @precondition(lambda self: any(actor.reserved and not actor.end.is_ended for actor in self.actors))
+    @rule(pick=PICK)
+    def abandon(self, pick: int) -> None:
+        able = [actor for actor in self.actors if actor.reserved and not actor.end.is_ended]
+        actor = able[pick % len(able)]
+        id = list(actor.reserved)[pick % len(actor.reserved)]
+        del actor.reserved[id]
+        actor.end.send(m.Abandon(id))
+
+    # --- the ends of names and objects ------------------------------------------------------------------------------
+
+    def _forget(self, id: int) -> None:
+        self.named = {name: other for name, other in self.named.items() if other != id}
+        for actor in self.actors:
+            actor.anonymous.discard(id)
+
+    @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), by_id=st.booleans())
+    def delete(self, pick: int, name: str, by_id: bool) -> None:
+        actor = self._who(pick)
+        id = list(self.kept)[pick % len(self.kept)] if by_id and self.kept else 0
+        meant = self.named.get(name) if name else id
+        is_there = meant is not None and self._is_live(meant) and (not id or meant == id)
+        if is_there:
+            self._forget(meant)
+            self.changing = dict.fromkeys(NAMES, self.kept[meant].data)
+        number = self._post(actor, m.Delete, name, id)
+        self.changing = {}
+        if is_there:
+            assert self._answer(actor, number) == m.Done(number)
+        else:
+            self._refused(actor, number, "not-found")
+
+    @precondition(lambda self: self.kept)
+    @rule(pick=PICK)
+    def drop(self, pick: int) -> None:
+        actor = self._who(pick)
+        id = list(self.kept)[pick % len(self.kept)]
+        if id in actor.anonymous:
+            self._forget(id)
+        actor.end.send(m.Drop(id))
+
+    @rule(pick=PICK, number=st.integers(1, 20))
+    def cancel(self, pick: int, number: int) -> None:
+        actor = self._who(pick)
+        actor.pending.pop(number, None)
+        actor.end.unanswered.discard(number)
+        actor.waits.pop(number, None)
+        actor.reserved = {id: entry for id, entry in actor.reserved.items() if entry[0].number != number}
+        actor.anonymous = {id for id in actor.anonymous if self.kept[id].request != number}
+        actor.end.send(m.Cancel(number))
+
+    # --- questions --------------------------------------------------------------------------------------------------
+
+    @rule(pick=PICK, names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3), data=st.data())
+    def wait(self, pick: int, names: list[str], data: st.DataObject) -> None:
+        actor = self._who(pick)
+        count = data.draw(st.integers(1, len(names)))
+        number = self._post(actor, m.Wait, tuple(names), count)
+        actor.waits[number] = actor.pending[number]
+        self.store.work()
+        self._collect()
+
+    def _ready(self, actor: Actor, asked: m.Wait, answer: object) -> None:
+        assert answer == m.Ready(asked.number, tuple(name for name in asked.names if name in self.named))
+        assert len(answer.names) >= asked.count
+        del actor.waits[asked.number]
+
+    @rule(pick=PICK, name=st.sampled_from(NAMES))
+    def look_up(self, pick: int, name: str) -> None:
+        actor = self._who(pick)
+        answer = self._answer(actor, self._post(actor, m.Look, name))
+        assert getattr(answer, "id", None) == self.named.get(name)
+
+    @rule(pick=PICK)
+    def ask_for_everything(self, pick: int) -> None:
+        """The list, the facts of one object and the accounts all tell what the model knows."""
+        actor = self._who(pick)
+        page = self._answer(actor, self._post(actor, m.List, 0, True))
+        told = {one.id: one for one in page.objects}
+        assert {one.name: one.id for one in page.objects if one.name and one.state == "live"} == self.named
+        assert {id for id, one in told.items() if one.state == "live"} == {i for i in self.kept if self._is_live(i)}
+        for one in page.objects:
+            assert one.holders == self._holders(one.id)
+            assert one.containers == sum(one.id in self.kept[id].contained for id in self._alive())
+            facts = self._answer(actor, self._post(actor, m.Info, "", one.id))
+            assert facts.object == one
+        stats = self._answer(actor, self._post(actor, m.Stats))
+        assert (stats.names, stats.clients) == (len(self.named), len(self.actors))
+        assert stats.objects == len(self._alive())
+
+    def _holders(self, id: int) -> tuple[int, ...]:
+        return tuple(one.end.id for one in self.actors if one.end.table.holds(slot_of(id), id >> 20))
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    @rule(pick=PICK, name=st.sampled_from(NAMES))
+    def begin_a_get(self, pick: int, name: str) -> None:
+        actor = self.actors[pick % len(self.actors)]
+        if actor.taking is None:
+            actor.taking = actor.end.lease_steps(name)
+
+    @rule(pick=PICK, name=st.sampled_from(NAMES))
+    def get(self, pick: int, name: str) -> None:
+        actor = self.actors[pick % len(self.actors)]
+        if actor.taking is None:
+            id = actor.end.lease(name)
+            busy = {slot_of(one) for one in actor.leases}
+            assert id == self.named.get(name) or (id is None and slot_of(self.named[name]) in busy)
+            actor.leases += [id] if id is not None else []
+
+    @precondition(lambda self: any(actor.taking for actor in self.actors))
+    @rule(pick=PICK, steps=st.integers(1, 3))
+    def go_on_with_a_get(self, pick: int, steps: int) -> None:
+        able = [actor for actor in self.actors if actor.taking]
+        actor = able[pick % len(able)]
+        for _ in range(steps):
+            next(actor.taking, None)
+        if actor.taking.is_over:
+            if actor.taking.id is not None:
+                assert self.store.ledger.objects[actor.taking.id].name == actor.taking.name
+                actor.leases.append(actor.taking.id)
+            actor.taking = None
+
+    @precondition(lambda self: any(actor.leases and not actor.taking for actor in self.actors))
+    @rule(pick=PICK, is_hint_lost=st.booleans())
+    def let_go(self, pick: int, is_hint_lost: bool) -> None:
+        able = [actor for actor in self.actors if actor.leases and not actor.taking]
+        actor = able[pick % len(able)]
+        id = actor.leases.pop(pick % len(actor.leases))
+        if is_hint_lost or actor.end.is_ended:
+            generation, count = actor.end.table.entry(slot_of(id))
+            actor.end.table.write(slot_of(id), generation, count - 1)
+        else:
+            actor.end.let_go(id)
+
+    @precondition(lambda self: self.kept)
+    @rule(pick=PICK)
+    def hint_for_nothing(self, pick: int) -> None:
+        self._who(pick).end.send(m.Hint(list(self.kept)[pick % len(self.kept)]))
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.0, 0.001, GRACE / 2, GRACE, 2 * GRACE]))
+    def a_little_later(self, seconds: float) -> None:
+        self.store.advance(seconds)
+        self._collect()
+
+    @rule(seconds=st.sampled_from([ROOM_PATIENCE, 5.0, 2 * LAST_BACKOFF]))
+    def much_later(self, seconds: float) -> None:
+        self.store.advance(seconds)
+        self._collect()
+        assert not any(actor.pending.keys() - actor.waits.keys() for actor in self.actors), "never answered"
+
+    @rule(seconds=st.sampled_from([GRACE, 1.0]))
+    def the_store_sleeps(self, seconds: float) -> None:
+        """Time goes on and the store is not let run: its next look is late."""
+        self.store.now += seconds
+
+    @rule()
+    def settle_early(self) -> None:
+        self.store.settle()
+        self._collect()
+
+    # --- promises ---------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_books_balance(self) -> None:
+        ledger = self.store.ledger
+        ledger.check()
+        assert ledger.used + ledger.reserved <= ledger.capacity
+        assert ledger.used >= 0
+        assert self.store.exit is None
+
+    @invariant()
+    def every_name_is_found_with_its_bytes_and_no_other(self) -> None:
+        assert {name: self.store.bytes_of(name) for name in NAMES} == {name: self._meant(name) for name in NAMES}
+
+    @invariant()
+    def no_byte_that_somebody_may_see_ever_changes(self) -> None:
+        seen = [id for actor in self.actors for id in actor.leases]
+        seen += [id for id in self.kept if self._is_live(id)]
+        objects = self.store.ledger.objects
+        for id in set(seen).union(*map(self._all_inside, seen)):
+            offset = objects[id].offset
+            assert self.store.heap[offset : offset + len(self.kept[id].data)] == self.kept[id].data
+        for actor in self.actors:
+            for reserved, data in actor.reserved.values():
+                assert self.store.heap[reserved.offset : reserved.offset + len(data)] == data
+
+    def _all_inside(self, id: int) -> set[int]:
+        inside = set(self.kept[id].contained)
+        return inside.union(*map(self._all_inside, inside))
+
+    @invariant()
+    def every_slot_is_in_its_state(self) -> None:
+        states = dict.fromkeys(range(self.store.index.words[WORD_SLOTS]), FREE)
+        states |= {slot_of(id): LIVE if self._is_live(id) else DYING for id in self._alive()}
+        states |= {slot_of(id): RESERVED for actor in self.actors for id in actor.reserved}
+        assert {slot: self.store.reader.state(slot) & 0xFF for slot in states} == states
+
+    @invariant()
+    def nobody_waits_for_what_is_there(self) -> None:
+        for actor in self.actors:
+            for wait in actor.waits.values():
+                assert sum(name in self.named for name in wait.names) < wait.count
+
+    def teardown(self) -> None:
+        """When all is deleted and let go of, nothing is used, reserved, covered or left unpunched."""
+        if not hasattr(self, "store"):
+            return
+        for actor in self.actors:
+            actor.end.hang_up()
+        self.actors.clear()
+        self._join()
+        for name in list(self.named):
+            self.delete(0, name, by_id=False)
+        self.store.advance(GRACE)
+        ledger = self.store.ledger
+        ledger.check()
+        assert (ledger.objects, ledger.reservations, ledger.names) == ({}, {}, {})
+        assert (ledger.used, ledger.reserved, ledger.held, ledger.payload, ledger.in_grace) == (0, 0, 0, 0, 0)
+        assert self.store.heap[: 3 * MIB].count(0) == 3 * MIB, "a page that nothing covers was not punched"
+        assert all(self.store.reader.state(slot) & 0xFF == FREE for slot in range(self.store.index.words[WORD_SLOTS]))
+
+
+TestCoreMachine = CoreMachine.TestCase
+TestCoreMachine.settings = settings(max_examples=200, stateful_step_count=60, deadline=None, report_multiple_bugs=False)
