@@ -19,6 +19,7 @@ from ..errors import ProtocolError, ShmError, StoreConnectionError, StoreUnrespo
 from ..linux import packets
 from ..protocol import messages as m
 from ..protocol import wire
+from .lock import is_mine, new_lock
 
 PATIENCE = 10.0
 """Seconds without any answer after which the store is said to be unresponsive."""
@@ -55,7 +56,7 @@ class Connection:
         self.sock = sock
         self.broken: str | None = None
         self._number = 0
-        self._sending = threading.Lock()
+        self._sending = new_lock()
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
         self._reader: int | None = None  # ident of the thread that reads
@@ -169,19 +170,29 @@ class Connection:
             self._flush()
 
     def _flush(self) -> None:
-        while self._unsent and self._sending.acquire(blocking=False):
-            try:
-                while self._unsent and not self.broken:
-                    if not packets.send(self.sock, wire.encode(self._unsent[0]), wait=False):
-                        self._flush_later()
-                        return
-                    self._unsent.popleft()
-                if self.broken:
-                    self._unsent.clear()
-            except OSError:
-                self._unsent.clear()
-            finally:
-                self._sending.release()
+        try:
+            self._send_unsent()
+        except BaseException:
+            self._send_unsent()  # an interrupt leaves nothing for the next call: there may be none for long
+            raise
+
+    def _send_unsent(self) -> None:
+        """Send one-way messages for as long as there is room.  Sent twice, they do no harm."""
+        lock = self._sending
+        if is_mine(lock):
+            return
+        try:
+            while self._unsent and lock.acquire(blocking=False):
+                if self.broken is None and not packets.send(self.sock, wire.encode(self._unsent[0]), wait=False):
+                    self._flush_later()
+                    return
+                self._unsent.popleft()
+                lock.release()
+        except OSError:
+            self._unsent.clear()  # the store is gone, and what it was to be told with it
+        finally:
+            if is_mine(lock):
+                lock.release()
 
     def _flush_later(self) -> None:
         timer = threading.Timer(RETRY, self._flush)

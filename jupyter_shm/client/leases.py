@@ -4,12 +4,14 @@ Steps 1 to 3 of a get run under one lock, so that two threads never write the sa
 any thread, at any instruction, even inside a garbage collection that began under that very lock: its release is
 appended to a deque first, and whoever can have the lock without waiting works the deque off, also after unlocking.
 Nothing is left for "the next call": an idle kernel pins no memory.
+
+The lock knows its owner, for two reasons: a release that finds it held by its own thread must leave, not wait; and an
+interrupt between taking it and noting so must not leave it taken.  No step is entered twice by one thread.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import weakref
 from collections import deque
@@ -22,17 +24,19 @@ from ..tables.layout import Record, generation_of, object_id, slot_of
 from ..tables.leases import LeaseTable
 from ..tables.prefix import HEAD_SIZE, read_contained
 from .heap import Heap, Root
+from .lock import is_mine, new_lock
 
 
 class RootRef(weakref.ref[Root]):
     """Notices the end of a root."""
 
-    __slots__ = ("anchor", "id", "meta", "window")
+    __slots__ = ("alarm", "anchor", "id", "meta", "window")
 
     id: int  # of the object; 0 for a private view, which has no lease of its own
     window: Map | None  # to be closed with it
     anchor: Root | None  # the leased root that a private view stands on
     meta: object  # what the object says of itself and where its data starts, once somebody has read it
+    alarm: weakref.ref[Root]  # calls Python code at the end, after this one was noted without any
 
 
 class Leased(NamedTuple):
@@ -70,11 +74,12 @@ class Leases:
         self.on_idle: Callable[[], None] | None = None
         self._on_hint = on_hint
         self._on_drop = on_drop
-        self.lock = threading.Lock()
+        self.lock = new_lock()
         self._held: dict[int, list[RootRef]] = {}  # by object id
         self._private: dict[int, RootRef] = {}  # by their own id()
         self.is_over = False  # the memory behind all this is gone, or about to go
         self._ended: deque[RootRef] = deque()
+        self._told: deque[tuple[Callable[[int], None], int]] = deque()  # what the store is still to be told
         self._ours: set[int] = set()  # ids of anonymous objects that this client published
         self._unsettled: int | None = None  # id of an object whose word may not say what _held says
         self._permanent: set[int] = set()  # ids that a child without a connection reads under our leases
@@ -199,8 +204,10 @@ class Leases:
 
     def _watch(self, root: Root, id: int, window: Map | None, anchor: Root | None) -> RootRef:
         # No __init__ of its own: with one, every get costs half a microsecond more.
-        ref = RootRef(root, self._end)
-        ref.id, ref.window, ref.anchor, ref.meta = id, window, anchor, None
+        # The younger reference is called first.
+        alarm = weakref.ref(root, self._end)
+        ref = RootRef(root, self._ended.append)
+        ref.id, ref.window, ref.anchor, ref.meta, ref.alarm = id, window, anchor, None, alarm
         return ref
 
     def _leased(self, id: int, root: Root, record: Record, ref: RootRef) -> Leased:
@@ -217,48 +224,65 @@ class Leases:
         return read_contained(self.heap.read(record.offset, HEAD_SIZE + 8 * record.contained), record.contained)
 
     # --- letting go --------------------------------------------------------------------------------------------
+    # An interrupt can be raised after any call.  So: a root's end is noted by a callback that is not Python code; a
+    # step that was interrupted is done again, and may be; a lock whose taking was interrupted is found by its owner.
 
-    def _end(self, ref: weakref.ref[Root]) -> None:
-        if sys.is_finalizing():
-            return  # the process ends, and its leases with it
-        self._ended.append(ref)  # type: ignore[arg-type]
-        self.drain()
+    def _end(self, _ref: object) -> None:
+        if not sys.is_finalizing():  # the process ends, and its leases with it
+            self.drain()
 
     def drain(self) -> None:
         """Work off what has ended, unless somebody is at it: then they do, or they find it after unlocking."""
-        told: list[tuple[Callable[[int], None], int]] = []
-        while (self._ended or self._unsettled is not None) and self.lock.acquire(blocking=False):
-            try:
+        try:
+            self._drain()
+        except BaseException:
+            self._drain()  # nothing waits for the next call: there may be none for long
+            raise
+
+    def _drain(self) -> None:
+        lock = self.lock
+        if is_mine(lock):
+            return  # a garbage collection under this very lock; whoever has it below us drains after unlocking
+        try:
+            while (self._ended or self._unsettled is not None) and lock.acquire(blocking=False):
                 self._settle()
                 while self._ended:
-                    self._let_go(self._ended.popleft(), told)
-            finally:
-                self.lock.release()
-        for tell, id in told:
+                    self._let_go(self._ended[0])
+                    self._ended.popleft()
+                lock.release()
+        finally:
+            if is_mine(lock):
+                lock.release()
+        while self._told:
+            tell, id = self._told[0]
             tell(id)
+            self._told.popleft()
         if self.on_idle is not None:
             self.on_idle()
 
-    def _let_go(self, ref: RootRef, told: list[tuple[Callable[[int], None], int]]) -> None:
+    def _let_go(self, ref: RootRef) -> None:
+        """What the end of a root means.  Doing it twice does no harm."""
         if ref.window is not None:
             ref.window.close()
         if not ref.id:
-            del self._private[id(ref)]
+            self._private.pop(id(ref), None)
             ref.anchor = None
             return
-        refs = self._held[ref.id]
+        refs = self._held.get(ref.id, [])
         refs[:] = [other for other in refs if other is not ref]
-        if not refs:
-            del self._held[ref.id]
         self._write(ref.id)
         if not refs:
-            told.append((self._last_word(ref.id), ref.id))
+            self._told.append((self._last_word(ref.id), ref.id))
+            self._held.pop(ref.id, None)
 
     def _last_word(self, id: int) -> Callable[[int], None]:
         if id in self._ours:
-            self._ours.discard(id)
-            return self._on_drop
+            return self._drop
         return _nothing if self.index.is_live(slot_of(id), generation_of(id)) else self._on_hint
+
+    def _drop(self, id: int) -> None:
+        self._on_drop(id)
+        self._ours.discard(id)
 
     def _settle(self) -> None:
         """Let the word say what _held says: an interrupt may have fallen between the two."""
@@ -277,19 +301,19 @@ class Leases:
         """End for good, if no view is left.
 
         Returns:
-            Whether it is over now: true once, for the caller that is to let go of the memory.
+            Whether it is over: the memory behind all this may go.
         """
-        # Not waiting: this may run inside a garbage collection that began under this very lock.  Who has it drains
-        # after unlocking, and comes here then.
-        if self.is_over or not self.lock.acquire(blocking=False):
-            return False
+        lock = self.lock
+        if self.is_over or is_mine(lock):
+            # Under the lock, in a garbage collection: who has it drains after unlocking, and comes here then.
+            return self.is_over
         try:
-            if self._held or self._private or self._ended or self.is_over:
-                return False
-            self.is_over = True
-            return True
+            if lock.acquire(blocking=False):
+                self.is_over = not (self._held or self._private or self._ended or self._told)
         finally:
-            self.lock.release()
+            if is_mine(lock):
+                lock.release()
+        return self.is_over
 
     def copy_to(self, table: LeaseTable) -> None:
         """Write all present leases into another table: that of a child about to be forked."""
@@ -308,7 +332,7 @@ class Leases:
         Args:
             table: From now on our leases are the words of this table; ``None``: they are our parent's, for ever.
         """
-        self.lock = threading.Lock()
+        self.lock = new_lock()
         self._ours.clear()
         self._unsettled = None
         self._is_passive = table is None

@@ -10,7 +10,11 @@ import functools
 import os
 import select
 import socket
+import sys
 import threading
+import weakref
+from functools import partial
+from typing import Protocol
 
 from ..errors import ShmError, StoreConnectionError
 from ..linux import packets
@@ -27,6 +31,14 @@ from .heap import Heap
 from .identity import hello, kernel_id, label
 from .leases import Leases
 
+
+class Owner(Protocol):
+    """Who calls a session."""
+
+    def uses(self, session: Session) -> bool:
+        """Is this the session that calls go to?"""
+
+
 opening = threading.RLock()
 """Held while a session is opened, and while this process forks: a child never inherits half a session, nor a lock
 that a thread of its parent holds."""
@@ -40,13 +52,17 @@ class Session:
 
     Args:
         name: Name of the store.
+        owner: Who uses it; without one, it ends as soon as its last view is gone.
         sock: Connected, owned from now on.
         welcome: The store's answer to hello.
         descriptors: What came with it: heap (read-only, writable), index, lease table; owned from now on.
     """
 
-    def __init__(self, name: str, sock: socket.socket, welcome: m.Welcome, descriptors: tuple[int, ...]) -> None:
+    def __init__(
+        self, name: str, owner: Owner, sock: socket.socket, welcome: m.Welcome, descriptors: tuple[int, ...]
+    ) -> None:
         self.name = name
+        self.owner = weakref.ref(owner, _on_end_of_owner)
         self.welcome = welcome
         self.label = label(kernel_id())
         self.paths: StorePaths = store_paths(name)
@@ -60,22 +76,21 @@ class Session:
             IndexReader(self._index_map.view),
             LeaseTable(self._table_map.view),
             self.heap,
-            on_hint=self._hint,
-            on_drop=self._drop,
+            on_hint=partial(_tell, self.connection, m.Hint),
+            on_drop=partial(_tell, self.connection, m.Drop),
         )
         _register_barrier()
         _sessions.add(self)
 
     @classmethod
-    def open(cls, name: str, capacity: int | None, start: bool = True) -> Session:
-        """Connect; arguments and errors as ``launch.open_store``."""
-        return cls(name, *launch.open_store(name, capacity, start))
-
-    def _hint(self, id: int) -> None:
-        self.connection.tell(m.Hint(id))
-
-    def _drop(self, id: int) -> None:
-        self.connection.tell(m.Drop(id))
+    def open(cls, name: str, owner: Owner, capacity: int | None, start: bool = True) -> Session:
+        """Connect; arguments and errors as ``launch.open_store``.  The caller holds ``opening``."""
+        sock, welcome, descriptors = launch.open_store(name, capacity, start)
+        try:
+            return cls(name, owner, sock, welcome, descriptors)
+        except BaseException:
+            sock.close()
+            raise
 
     def wait_for_end(self) -> None:
         """Wait until the store, which was asked to end, has closed its socket; ten seconds at most."""
@@ -90,14 +105,21 @@ class Session:
         self.leases.drain()
 
     def _finish(self) -> None:
+        # Each step may be done again, if an interrupt fell in between.
         if self.connection.is_busy or not self.leases.finish():
             return
-        _sessions.discard(self)
         self.connection.sock.close()
         self._table_map.close()
         self.leases.index.words.release()
         self._index_map.close()
         self.heap.close()
+        _sessions.discard(self)
+
+    @property
+    def is_orphan(self) -> bool:
+        """Has nobody a use for it any more, but those who look at its views?"""
+        owner = self.owner()
+        return owner is None or not owner.uses(self)
 
     # --- fork ---------------------------------------------------------------------------------------------------
 
@@ -140,6 +162,8 @@ class Session:
         table, self._table_map = self._table_map, heir[1]
         self.leases.move_to(LeaseTable(heir[1].view))
         table.close()
+        # The parent opened the connection, so the kernel's word for who is there is the parent.
+        self.connection.tell(m.Forked(os.getpid()))
         self.leases.drain()
 
     def _second_connection(self) -> tuple[socket.socket, Map]:
@@ -165,6 +189,27 @@ def _map_table(fd: int) -> Map:
         return map_shared(fd, 0, LEASES_SIZE, writable=True)
     finally:
         os.close(fd)
+
+
+def retire_orphans() -> None:
+    """Retire every session that nobody uses: its owner's end, or its own beginning, may have been interrupted."""
+    if any(session.is_orphan for session in tuple(_sessions)):
+        with opening:  # a session that is just being opened has no use yet
+            for session in tuple(_sessions):
+                if session.is_orphan:
+                    session.retire()
+
+
+def _on_end_of_owner(_owner: object) -> None:
+    # Without the lock, which another thread may hold for long: a session that is being opened has a living owner.
+    if not sys.is_finalizing():
+        for session in tuple(_sessions):
+            if session.owner() is None:
+                session.retire()
+
+
+def _tell(connection: Connection, kind: type, id: int) -> None:
+    connection.tell(kind(id))
 
 
 @functools.cache

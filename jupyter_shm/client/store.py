@@ -7,7 +7,6 @@ import fnmatch
 import inspect
 import time
 import warnings
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,7 +28,7 @@ from .connection import FOREVER, DeadlineError
 from .info import ObjectInfo, ObjectList, StoreStats
 from .leases import Leased
 from .refs import ObjectRef
-from .session import Session, opening
+from .session import Session, opening, retire_orphans
 from .writing import place
 
 # Inside the class, `list` is the method.
@@ -183,7 +182,7 @@ class Store:
         return f". There is {', '.join(map(repr, close))}{', ...' if len(names) > len(close) else ''}"
 
     def _take_ref(self, session: Session, ref: ObjectRef) -> Leased | None:
-        return session.leases.take_id(ref.id) if ref.store == session.welcome.store else ref.lease
+        return session.leases.take_id(ref.id) if ref.store == session.welcome.store else None
 
     # --- names -------------------------------------------------------------------------------------------------
 
@@ -198,12 +197,8 @@ class Store:
         """
         name = _check_key(key)
         with self._call() as session:
-            if name is not None:
-                session.connection.request(m.Delete, key, 0)
-            elif key.store == session.welcome.store:
-                session.connection.request(m.Delete, "", key.id)
-            else:
-                raise ObjectNotFoundError(f"the object that {key!r} means is gone: its store ended")
+            fields = (key, 0) if name is not None else _this_version(session, key)
+            session.connection.request(m.Delete, *fields)
 
     def wait(self, keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None) -> tuple[Keys, Keys]:
         """Wait until so many of these are there.
@@ -265,8 +260,8 @@ class Store:
             ObjectNotFoundError: There is no such object.
         """
         name = _check_key(key)
-        fields = (key, 0) if name is not None else ("", key.id)
         with self._call() as session:
+            fields = (key, 0) if name is not None else _this_version(session, key)
             facts: m.Facts = session.connection.request(m.Info, *fields)
             return listing.infos(session, [facts.object])[0]
 
@@ -359,7 +354,7 @@ class Store:
     def close(self) -> None:
         """End this connection.  Views that were fetched through it stay valid.  Safe to call again."""
         self.is_closed = True
-        self._retire()
+        retire_orphans()
 
     def __enter__(self) -> Store:  # noqa: PYI034 - Self is not in Python 3.10
         return self
@@ -384,10 +379,17 @@ class Store:
     @contextmanager
     def _call(self) -> Iterator[Session]:
         """The session, kept open until the call is over."""
-        self._use().connection.check()
+        retire_orphans()
+        session = self._use()
+        session.leases.drain()  # of an interrupt that fell into a finalizer, nobody else knows
+        session.connection.check()
         session = self._use()
         with session.connection.call():
             yield session
+
+    def uses(self, session: Session) -> bool:
+        """Do calls go to this session?"""
+        return not self.is_closed and getattr(self, "_session", None) is session
 
     def _use(self) -> Session:
         """The session to call; a new one if the store or the connection ended."""
@@ -398,8 +400,8 @@ class Store:
             return session
         with opening:
             if self._session is session:
-                self._retire()
                 self._session = self._open()
+                retire_orphans()
                 if self._session.welcome.store != session.welcome.store:
                     warnings.warn(
                         f"the store {self.name!r} (pid {session.welcome.pid}) has ended, and the names that it held are "
@@ -410,7 +412,7 @@ class Store:
         return self._session
 
     def _open(self) -> Session:
-        session = Session.open(self.name, self._capacity, self._start)
+        session = Session.open(self.name, self, self._capacity, self._start)
         granted = session.welcome.capacity
         if self._capacity is not None and granted != self._capacity:
             warnings.warn(
@@ -418,9 +420,6 @@ class Store:
                 f"{format_size(self._capacity)} asked for are not applied. Stop it first (`jupyter shm stop`).",
                 stacklevel=_level_of_caller(),
             )
-        # Without close() the connection ends with this object; views go on.
-        self._retire = weakref.finalize(self, session.retire)
-        self._retire.atexit = False
         return session
 
 
@@ -433,6 +432,13 @@ def _level_of_caller() -> int:
     while frame is not None and frame.f_globals.get("__name__", "").startswith("jupyter_shm."):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _this_version(session: Session, ref: ObjectRef) -> tuple[str, int]:
+    """Name and id of what a reference means, if it is of this store."""
+    if ref.store != session.welcome.store:
+        raise ObjectNotFoundError(f"the object that {ref!r} means is gone: its store ended")
+    return ref.name, ref.id
 
 
 def _check_key(key: Any) -> bytes | None:

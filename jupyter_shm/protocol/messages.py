@@ -15,7 +15,9 @@ WIRE = 1
 """Version of this language.  Releases that share it work together; raise it when a message changes its meaning."""
 
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+MAX_COUNT = (1 << 63) - 1
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 """A number that fits a word of the index.  A packet with any other is malformed."""
 
 
@@ -45,6 +47,12 @@ class Hello(Message, frozen=True, tag="hello"):
     kernel: Label  # Jupyter kernel id, "" outside of a kernel
     python: Label  # "3.11.7"
     package: Label  # version of jupyter_shm
+
+
+class Forked(Message, frozen=True, tag="forked"):
+    """This connection was opened by a process for the child that it was about to fork.  One-way."""
+
+    pid: Count  # the child's, as it sees itself
 
 
 class Reserve(Message, frozen=True, tag="reserve"):
@@ -287,6 +295,7 @@ class Refused(Message, frozen=True, tag="refused"):
 
 Request: TypeAlias = (
     Hello
+    | Forked
     | Reserve
     | Commit
     | Abandon

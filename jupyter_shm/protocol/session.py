@@ -105,6 +105,7 @@ def _check_texts(message: messages.Request) -> None:
 
     A Commit is left out: its name is refused by the core, which gives the reservation a chance to be used.
     """
+    texts: tuple[str, ...]
     if isinstance(message, messages.Hello):
         texts, limit = (message.label, message.kernel, message.python, message.package), messages.MAX_LABEL
     elif isinstance(message, messages.Wait):

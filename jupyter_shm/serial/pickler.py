@@ -59,10 +59,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """
 
     def __init__(self, file: Sink) -> None:
-        super().__init__(file, protocol=PROTOCOL, buffer_callback=self._keep_small_in_band)
-        self.buffers: list[Buffer] = []
+        # A callback of our own would be a reference cycle, and hold the buffers until somebody collects garbage.
+        self._sorter = _Sorter()
+        super().__init__(file, protocol=PROTOCOL, buffer_callback=self._sorter.keep_small_in_band)
+        self.buffers = self._sorter.buffers
         self.by_value = False
-        self._stand_ins: dict[int, tuple[PickleBuffer, Buffer]] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         """Called by pickle for every object that is no basic type."""
@@ -80,16 +81,26 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if plain(array.dtype) is None or (small and array.flags.writeable):
             return NotImplemented
         buffer, order = flat(array)
-        content: Any = bytearray(array.tobytes(order)) if small else self._stand_in(buffer)
+        content: Any = bytearray(array.tobytes(order)) if small else self._sorter.stand_in(buffer)
         return np.ndarray, (array.shape, array.dtype, content, 0, None, order)
 
-    def _stand_in(self, buffer: Buffer) -> PickleBuffer:
+
+class _Sorter:
+    """Tells buffers that stay in the stream from those that leave it."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self._stand_ins: dict[int, tuple[PickleBuffer, Buffer]] = {}
+
+    def stand_in(self, buffer: Buffer) -> PickleBuffer:
+        """What to show to pickle in place of a buffer that leaves the stream."""
         # pickle reads of an out-of-band buffer only whether it is writable; the bytes are those that we list.
         stand_in = PickleBuffer(bytearray())
         self._stand_ins[id(stand_in)] = (stand_in, buffer)
         return stand_in
 
-    def _keep_small_in_band(self, buffer: PickleBuffer) -> bool:
+    def keep_small_in_band(self, buffer: PickleBuffer) -> bool:
+        """Called by pickle for every buffer that an object offers: does it stay in the stream?"""
         known = self._stand_ins.pop(id(buffer), None)
         if known is not None:
             self.buffers.append(known[1])

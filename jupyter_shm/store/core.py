@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ..errors import InvalidKeyError, InvalidNameError
 from ..protocol import messages as m
 from ..protocol.names import encode_name
@@ -88,6 +90,7 @@ class Core:
         self._parked: list[Parked] = []
         self._reclaim = Reclaim(ledger, holders)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
+            m.Forked: self._forked,
             m.Reserve: self._reserve,
             m.Abandon: self._abandon,
             m.Cancel: self._cancel,
@@ -116,7 +119,9 @@ class Core:
         self._reclaim.stamp(now)
         if isinstance(message, m.Hello):
             return self._hello(conn, message)
-        client = self.clients[conn]
+        client = self.clients.get(conn)
+        if client is None:
+            return []  # refused at hello, and told so
         if isinstance(message, (m.Look, m.Wait, m.List, m.Info)):
             self._questions.append((client, message))
             return []
@@ -193,18 +198,22 @@ class Core:
         )
         return [SetRow(client.row, client.id, 0), OpenTable(conn, client.id), Send(conn, welcome)]
 
+    def _forked(self, client: Client, request: m.Forked, _now: float) -> list[Action]:
+        client.hello = msgspec.structs.replace(client.hello, pid=request.pid)
+        return []
+
     def _reserve(self, client: Client, request: m.Reserve, now: float) -> list[Action]:
         if request.nbytes < 1:
             return self._refuse(client, request.number, "protocol", f"cannot reserve {request.nbytes} bytes")
-        granted = self._grant(client, request)
+        granted = self._grant(client, request, self.room(request.nbytes))
         if granted is None:
             self._parked.append(Parked(client, request, now + ROOM_PATIENCE))
             return []
         return granted
 
-    def _grant(self, client: Client, request: m.Reserve) -> list[Action] | None:
+    def _grant(self, client: Client, request: m.Reserve, room: int) -> list[Action] | None:
         ledger = self.ledger
-        if not (ledger.has_slots() and ledger.fits(request.nbytes) and self.room(request.nbytes) >= request.nbytes):
+        if not (ledger.has_slots() and ledger.fits(request.nbytes) and room >= request.nbytes):
             return None
         entry = ledger.reserve(client.id, request.number, request.nbytes)
         if entry is None:
@@ -231,6 +240,7 @@ class Core:
         old = self.ledger.names.get(request.name) if name else None
         if old is not None and not request.overwrite:
             return self._refuse(client, request.number, "exists", report.exists(old))
+        contained = tuple(dict.fromkeys(contained))
         for id in contained:
             if not self._may_contain(client, id):
                 text = f"object {id}, whose bytes the new one refers to, is gone; put a copy of the data"
@@ -326,7 +336,7 @@ class Core:
             objects=len(ledger.objects),
             names=len(ledger.names),
             clients=len(self.clients),
-            payload=ledger.payload,
+            payload=min(ledger.payload, m.MAX_COUNT),
             uptime=now - self._started,
             pid=self._pid,
             package=self._package,
@@ -393,11 +403,12 @@ class Core:
         actions: list[Action] = []
         parked, self._parked = self._parked, []
         for entry in parked:
-            granted = self._grant(entry.client, entry.request)
+            room = self.room(entry.request.nbytes)
+            granted = self._grant(entry.client, entry.request, room)
             if granted is None and now < entry.until and self.ledger.in_grace:
                 self._parked.append(entry)
             elif granted is None:
-                text = report.full(self.ledger, entry.request.nbytes, self.room(entry.request.nbytes))
+                text = report.full(self.ledger, entry.request.nbytes, room)
                 actions += self._refuse(entry.client, entry.request.number, "full", text)
             else:
                 actions += granted
@@ -419,8 +430,9 @@ class Core:
         return object.state == LIVE or is_leased or object.containers > 0
 
     def _applied(self, client: Client, number: int) -> list[Action]:
-        client.applied = number
-        return [SetRow(client.row, client.id, number)]
+        # A request that had to wait for room is applied after later ones: the row says the highest.
+        client.applied = max(client.applied, number)
+        return [SetRow(client.row, client.id, client.applied)]
 
     def _refuse(self, client: Client, number: int, reason: str, text: str) -> list[Action]:
         return [Send(client.conn, m.Refused(number, reason, text))]

@@ -8,6 +8,7 @@ allocator), so taking and giving back cost the same with ten extents as with a m
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import islice
 
 PAGE = 4096  # bytes
@@ -101,11 +102,12 @@ def _whole_pages(offset: int, nbytes: int, free_start: int, free_end: int) -> tu
 class _FreeSpace:
     """The free intervals of one zone.
 
-    ``_bins[b]`` holds the starts of the intervals whose length has b bits, oldest first.
+    ``_bins[b]`` holds the starts of the intervals whose length has b bits, oldest first.  Not in a plain dict, which
+    walks over everything that was deleted at its front.
     """
 
     def __init__(self, start: int, end: int) -> None:
-        self._bins: list[dict[int, None]] = [{} for _ in range(64)]
+        self._bins: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(64)]
         self._ends: dict[int, int] = {}
         self._starts: dict[int, int] = {}
         if end > start:

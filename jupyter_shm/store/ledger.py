@@ -108,9 +108,9 @@ class Ledger:
         return self.extents.pages_needed(nbytes) * PAGE <= self.free
 
     def has_slots(self) -> bool:
-        """Is there a slot for one more reservation, and one for each that is to be committed?"""
+        """Is there a slot for one more reservation?  One is kept, into which a reservation is committed."""
         unused = self.max_objects - len(self._generations) + len(self._free_slots)
-        return unused >= len(self.reservations) + 2
+        return unused >= 2
 
     def reserve(self, client: int, request: int, nbytes: int) -> Reservation | None:
         """Take a slot and an extent.  ``None`` when the heap's address space has no interval that is long enough."""

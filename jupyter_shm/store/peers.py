@@ -61,7 +61,7 @@ class Peer:
         try:
             while self._outbox and packets.send(self.sock, *self._outbox[0], wait=False):
                 self._outbox.popleft()
-        except OSError:
+        except (OSError, ValueError):
             # The peer is gone, which its hang-up tells too, or cannot take descriptors; either way this is lost.
             self._outbox.clear()
 

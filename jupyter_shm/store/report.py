@@ -78,7 +78,7 @@ def full(ledger: Ledger, nbytes: int, room: int) -> str:
     if not ledger.has_slots():
         return (
             f"the store holds {len(ledger.objects):,} objects and {len(ledger.reservations):,} are being written; "
-            f"the limit is {ledger.max_objects:,}. Delete some, or put many small values as one object."
+            f"the limit is {ledger.max_objects - 1:,}. Delete some, or put many small values as one object."
         )
     if needed <= ledger.free and room < nbytes:
         return (

@@ -7,6 +7,7 @@ raise one instruction later; where that is covered by another handler, the point
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import sys
@@ -50,7 +51,7 @@ class Interrupter:
         self.where: str | None = None
         self._last: dict[FrameType, int] = {}
 
-    def __enter__(self) -> Interrupter:
+    def __enter__(self) -> Interrupter:  # noqa: PYI034 - Self is not in Python 3.10
         sys.settrace(self._enter_frame)
         return self
 
@@ -58,14 +59,14 @@ class Interrupter:
         sys.settrace(None)
         self._last.clear()
 
-    def _enter_frame(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
+    def _enter_frame(self, frame: FrameType, _event: str, _argument: Any) -> Callable[..., Any] | None:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._step
 
-    def _step(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any]:
+    def _step(self, frame: FrameType, event: str, _argument: Any) -> Callable[..., Any]:
         if event == "opcode" and self.where is None:
             last = self._last.get(frame)
             self._last[frame] = frame.f_lasti
@@ -90,10 +91,8 @@ def every_interrupt(body: Callable[[], object]) -> Iterator[str]:
     point = 1
     while True:
         with Interrupter(point) as interrupter:
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 body()
-            except KeyboardInterrupt:
-                pass
         if interrupter.where is None:
             return
         yield interrupter.where

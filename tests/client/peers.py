@@ -64,7 +64,11 @@ class Peer:
         self._unread = b""
         self.send(prelude)
         if wait:
-            self.answer()
+            try:
+                self.answer()
+            except BaseException:
+                self.kill()
+                raise
 
     def __call__(self, code: str) -> Any:
         """Run code; the value of its last line, if that is an expression."""
@@ -140,7 +144,7 @@ class Forked:
 
     def result(self) -> Any:
         """Wait for its end."""
-        with open(self._read, "rb") as pipe:
+        with os.fdopen(self._read, "rb") as pipe:
             data = pipe.read()
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         if not data:

@@ -98,13 +98,13 @@ def test_a_closed_store_takes_no_call_and_its_views_stay(store):
         lambda: closing.get("x"),
         lambda: closing.put(1),
         lambda: closing.delete("x"),
-        lambda: closing.list(),
-        lambda: closing.stats(),
+        closing.list,
+        closing.stats,
         lambda: closing.info("x"),
         lambda: closing.wait(["x"]),
         lambda: "x" in closing,
         lambda: len(closing),
-        lambda: closing.shutdown(),
+        closing.shutdown,
     ):
         with pytest.raises(errors.ClosedError, match="connect"):
             call()

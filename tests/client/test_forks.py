@@ -71,7 +71,7 @@ def test_a_childs_views_stay_valid_after_the_parent_let_go(store, stop):
         return is_whole(view)
 
     child = Forked(child)
-    del view
+    view = None
     store.delete("x")
     overwrite_everything(store)
     assert eventually(lambda: store.stats().held > 0)
@@ -185,7 +185,7 @@ def test_grandchildren_hold_what_their_grandparent_held(store, stop):
         return inner.result()
 
     child = Forked(child)
-    del view
+    view = None
     store.delete("x")
     store.put(2, "y")
     overwrite_everything(store)
@@ -213,7 +213,7 @@ def test_an_anonymous_object_of_the_parent_stays_for_the_childs_view_and_is_not_
         return is_whole(view)
 
     child = Forked(long)
-    del view, ref
+    view = ref = None
     overwrite_everything(store)
     stop.go()
     assert child.result()
@@ -293,7 +293,10 @@ def no_connection(store):
     class Starved:
         def __enter__(self):
             self.before = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), self.before[1]))
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE,
+                (max(int(link.name) for link in Path("/proc/self/fd").iterdir()), self.before[1]),
+            )
             self.filler = []
             try:
                 while True:
@@ -324,7 +327,7 @@ def fork_starved(starved, function):
     os.close(tell)
 
     def result():
-        with open(results, "rb") as pipe:
+        with os.fdopen(results, "rb") as pipe:
             answer = pipe.read()
         os.waitpid(pid, 0)
         return answer == b"1"
@@ -341,7 +344,7 @@ def test_without_a_second_connection_the_childs_views_stay_valid(store, stop, no
         return is_whole(view)
 
     result = fork_starved(no_connection, child)
-    del view
+    view = None
     store.delete("x")
     overwrite_everything(store)
     assert eventually(lambda: store.stats().held > 0), "the parent's leases of that moment stay"
@@ -362,7 +365,7 @@ def test_without_a_second_connection_the_childs_views_survive_the_parents_close(
         return is_whole(view)
 
     result = fork_starved(no_connection, child)
-    del view
+    view = None
     store.close()
     other("store.delete('x')")
     other("for n in range(8): store.put(np.full(1 << 17, -1), f'noise{n}')")
@@ -406,7 +409,7 @@ def test_the_childs_views_stay_valid_if_the_store_cannot_be_reached_by_its_path(
     finally:
         listener.close()
         os.kill(pid, 18)
-    del view
+    view = None
     store.delete("x")
     overwrite_everything(store)
     stop.go()
@@ -450,7 +453,7 @@ def test_retired_sessions_are_inherited_too(store, stop):
         return whole, len(session._sessions)
 
     child = Forked(child)
-    del view
+    view = None
     assert len(session._sessions) == 1
     store.delete("x")
     overwrite_everything(store)

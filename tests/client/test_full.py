@@ -124,9 +124,12 @@ def test_a_put_that_waits_for_room_keeps_no_other_process_waiting(small, new_pee
 
 
 def test_many_small_objects_are_refused_when_they_are_too_many(small):
-    with pytest.raises(errors.StoreFullError):
+    def fill():
         for n in range(100_000):
             small.put(np.zeros(10_000, np.uint8), f"n{n}")
+
+    with pytest.raises(errors.StoreFullError):
+        fill()
 
     assert small.stats().used <= small.stats().capacity
     small.clear()

@@ -114,7 +114,7 @@ def test_views_taken_in_every_way_outlive_the_store(store, way):
     view = views.get(way, lambda: store.get("x", mode="c"))()
 
     store.shutdown()
-    del store
+    store = None
     gc.collect()
 
     assert is_whole(view)
@@ -310,7 +310,7 @@ def test_a_re_put_of_one_array_out_of_an_object_lives_on_alone(store, peer):
 def test_a_slice_under_its_own_name_keeps_its_bytes(store):
     store.put(np.arange(NUMBERS), "x")
 
-    for n in range(5):
+    for _ in range(5):
         store.put(store.get("x")[10:-10], "x")
         overwrite_everything(store)
 

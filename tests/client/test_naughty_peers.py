@@ -16,6 +16,7 @@ from jupyter_shm import errors
 from jupyter_shm.client.identity import hello
 from jupyter_shm.client.store import Store
 from jupyter_shm.linux import packets
+from jupyter_shm.linux.process import descriptor_count
 from jupyter_shm.linux.runtime import store_paths
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.protocol import wire
@@ -119,19 +120,19 @@ class TestAConnectionIsEndedBy:
 
     def test_descriptors_that_nobody_asked_for(self, store, greeted):
         pid = store.stats().pid
-        before = len(os.listdir(f"/proc/{pid}/fd"))
+        before = descriptor_count(pid)
         greeted.say(wire.encode(m.Stats(1)), [0, 1])
 
         assert greeted.is_ended()
-        assert len(os.listdir(f"/proc/{pid}/fd")) == before
+        assert descriptor_count(pid) == before
 
     def test_more_descriptors_than_a_packet_takes(self, store, greeted):
         pid = store.stats().pid
-        before = len(os.listdir(f"/proc/{pid}/fd"))
+        before = descriptor_count(pid)
         greeted.say(wire.encode(m.Stats(1)), [0] * 100)
 
         assert greeted.is_ended()
-        assert len(os.listdir(f"/proc/{pid}/fd")) == before
+        assert descriptor_count(pid) == before
 
     def test_a_second_hello(self, greeted):
         greeted.say(wire.encode(hello()))

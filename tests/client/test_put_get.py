@@ -177,7 +177,7 @@ def test_a_list_of_keys_gives_a_list_of_objects_in_their_order(store):
 def test_a_missing_name_fails_at_once_and_the_error_tells_close_names(store):
     store.put(1, "flights")
 
-    with pytest.raises(errors.ObjectNotFoundError, match="'flight'.*'flights'") as caught:
+    with pytest.raises(errors.ObjectNotFoundError, match=r"'flight'.*'flights'") as caught:
         store.get("flight")
 
     assert isinstance(caught.value, KeyError)
@@ -264,7 +264,7 @@ def test_an_overwrite_keeps_the_bytes_of_who_reads_the_old_version(store, peer):
 def test_overwriting_can_be_forbidden(store, peer):
     store.put(1, "x")
 
-    with pytest.raises(PeerError, match="ObjectExistsError.*version 1") as caught:
+    with pytest.raises(PeerError, match=r"ObjectExistsError.*version 1") as caught:
         peer("store.put(2, 'x', overwrite=False)")
 
     assert "overwrit" in caught.value.text

@@ -89,7 +89,7 @@ def test_eight_threads_share_one_store_while_garbage_is_collected_at_every_step(
             loop = [store.put(np.arange(1000))]
             loop.append(loop)
 
-        assert run_all([cycle, cycle, put, anonymous, lambda: store.stats()]) == []
+        assert run_all([cycle, cycle, put, anonymous, store.stats]) == []
     finally:
         gc.set_threshold(*before)
 

@@ -86,7 +86,7 @@ def test_as_many_names_as_a_packet_holds_can_be_waited_for(store):
 
 
 def test_more_names_than_a_packet_holds_are_refused_with_the_limit(store):
-    with pytest.raises(ValueError, match="401.*400"):
+    with pytest.raises(ValueError, match=r"401.*400"):
         store.wait([f"n{n}" for n in range(401)], timeout=0)
 
     assert store.wait(["x"], timeout=0) == ([], ["x"]), "the connection goes on"

@@ -59,8 +59,9 @@ class Notebook:
     def end(self) -> None:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
-        # Left to the collector by jupyter_client before 8.8.
-        self.manager.context.destroy(linger=0)
+        # Older releases of jupyter_client leave both to the collector, which then warns.
+        for context in (self.client.context, self.manager.context):
+            context.destroy(linger=0)
 
     def run(self, code: str) -> Shown:
         """Run a cell, which may fail."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
@@ -55,13 +57,21 @@ def test_info_shows_what_is_known_of_an_object(filled, capsys):
     assert filled["Out"] == {}
 
 
-def test_a_terminal_gets_a_rich_table(filled, capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setenv("FORCE_COLOR", "1")
+class Terminal(io.StringIO):
+    """An output that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_rich_table(filled, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
 
     filled.run("%shm_ls")
 
-    assert "\x1b[" in capsys.readouterr().out
+    assert "\x1b[1mname" in terminal.getvalue()
 
 
 def test_rm_deletes_and_says_who_keeps_the_bytes(filled, capsys):

@@ -22,6 +22,7 @@ REQUEST_OF = {
     m.Cancel: m.Cancel(1),
     m.Delete: m.Delete(1, "name", 0),
     m.Drop: m.Drop(5),
+    m.Forked: m.Forked(77),
     m.Hint: m.Hint(5),
     m.Look: m.Look(1, "name"),
     m.Wait: m.Wait(1, ("name",), 1),

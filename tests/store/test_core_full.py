@@ -220,7 +220,7 @@ def test_a_store_out_of_slots_says_so_and_has_one_again_after_a_delete():
         count += 1
 
     assert answer.reason == "full"
-    assert re.search(rf"holds {count} objects and 0 are being written; the limit is 5\.", answer.text)
+    assert re.search(rf"holds {count} objects and 0 are being written; the limit is {count}\.", answer.text)
 
     client.ask(m.Delete, "n0", 0)
     store.advance(GRACE * 1.01)

@@ -1,0 +1,25 @@
+"""Locks that know their owner.
+
+``with lock:`` is safe against interrupts: taking the lock and entering the block are one step of the interpreter.  Where
+a lock must be taken without waiting there is no such step, so an interrupt can fall between taking and noting it; the
+owner then finds out by asking, in a ``finally``.  That, and nothing else, is what an RLock is used for here: nobody enters
+a block twice, because whoever might asks first.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+Lock = Any
+"""What ``new_lock`` returns; ``threading.RLock`` is a function, not a type, before Python 3.13."""
+
+
+def new_lock() -> Lock:
+    """A lock that nobody holds."""
+    return threading.RLock()
+
+
+def is_mine(lock: Lock) -> bool:
+    """Does this very thread hold the lock?"""
+    return lock._is_owned()  # type: ignore[no-any-return] # noqa: SLF001 - what threading.Condition asks of it too
