@@ -29,6 +29,9 @@ RETRY = 0.05
 
 FOREVER = float("inf")
 
+LONGEST = 1e6
+"""Seconds that are waited in one go: poll(2) takes milliseconds that fit an int."""
+
 
 class DeadlineError(Exception):
     """The deadline of a request passed.  Never leaves the package."""
@@ -184,6 +187,7 @@ class Connection:
         try:
             while self._unsent and lock.acquire(blocking=False):
                 if self.broken is None and not packets.send(self.sock, wire.encode(self._unsent[0]), wait=False):
+                    lock.release()
                     self._flush_later()
                     return
                 self._unsent.popleft()
@@ -238,8 +242,10 @@ class Connection:
         if deadline is not None and deadline != FOREVER:
             poll = select.poll()
             poll.register(self.sock, select.POLLIN)
-            if not poll.poll(max(0.0, limit - time.monotonic()) * 1000):
-                raise DeadlineError
+            if not poll.poll(min(max(0.0, limit - time.monotonic()), LONGEST) * 1000):
+                if time.monotonic() >= limit:
+                    raise DeadlineError
+                return
         # Peeked first and taken out when it was handed over: an interrupt in between loses no answer, for the next
         # reader finds it again, and a number that nobody waits for is passed over.
         packet = packets.receive(self.sock, peek=True)
@@ -279,7 +285,7 @@ class Connection:
 
 
 def _seconds(limit: float) -> float | None:
-    return None if limit == FOREVER else max(0.0, limit - time.monotonic())
+    return None if limit == FOREVER else min(max(0.0, limit - time.monotonic()), LONGEST)
 
 
 def set_patience(sock: socket.socket) -> None:

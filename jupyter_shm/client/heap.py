@@ -110,8 +110,11 @@ class Heap:
             window.close()
 
     def close(self) -> None:
-        """Let go of map and descriptors.  The last root has ended."""
+        """Let go of map and descriptors.  The last root has ended.  Safe to call again."""
         if self._map is not None:
             self._map.close()
-        os.close(self._read_only)
-        os.close(self._writable)
+        for name in ("_read_only", "_writable"):
+            fd = getattr(self, name)
+            if fd >= 0:
+                setattr(self, name, -1)
+                os.close(fd)

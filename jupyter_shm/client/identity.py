@@ -32,5 +32,7 @@ def kernel_id() -> str:
 def label(kernel: str) -> str:
     """Notebook path where Jupyter tells it, else the kernel's id, else the script."""
     script = Path(sys.argv[0]).name if getattr(sys, "argv", None) else ""
+    if script == "ipykernel_launcher.py":
+        script = f"kernel of pid {os.getpid()}"  # started by something that gives kernels no id
     text = os.environ.get("JPY_SESSION_NAME") or (f"kernel {kernel[:8]}" if kernel else "") or script or "python"
     return text.encode(errors="replace")[-MAX_LABEL:].decode(errors="ignore")

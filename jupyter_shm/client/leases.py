@@ -310,6 +310,7 @@ class Leases:
         try:
             if lock.acquire(blocking=False):
                 self.is_over = not (self._held or self._private or self._ended or self._told)
+                lock.release()
         finally:
             if is_mine(lock):
                 lock.release()

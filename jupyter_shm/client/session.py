@@ -55,11 +55,12 @@ class Session:
         owner: Who uses it; without one, it ends as soon as its last view is gone.
         sock: Connected, owned from now on.
         welcome: The store's answer to hello.
-        descriptors: What came with it: heap (read-only, writable), index, lease table; owned from now on.
+        descriptors: What came with it: heap (read-only, writable), index, lease table.  Those that have an owner are
+            taken out of the list.
     """
 
     def __init__(
-        self, name: str, owner: Owner, sock: socket.socket, welcome: m.Welcome, descriptors: tuple[int, ...]
+        self, name: str, owner: Owner, sock: socket.socket, welcome: m.Welcome, descriptors: list[int]
     ) -> None:
         self.name = name
         self.owner = weakref.ref(owner, _on_end_of_owner)
@@ -68,10 +69,10 @@ class Session:
         self.paths: StorePaths = store_paths(name)
         self.connection = Connection(sock, f"the store {name!r} (pid {welcome.pid}, log {self.paths.log})")
         read_only, writable, index, table = descriptors
-        self.heap = Heap(read_only, writable)
         self._index_map = map_shared(index, 0, INDEX_SIZE)
-        os.close(index)
-        self._table_map = _map_table(table)
+        self._table_map = map_shared(table, 0, LEASES_SIZE, writable=True)
+        self.heap = Heap(read_only, writable)
+        del descriptors[:2]
         self.leases = Leases(
             IndexReader(self._index_map.view),
             LeaseTable(self._table_map.view),
@@ -85,12 +86,16 @@ class Session:
     @classmethod
     def open(cls, name: str, owner: Owner, capacity: int | None, start: bool = True) -> Session:
         """Connect; arguments and errors as ``launch.open_store``.  The caller holds ``opening``."""
-        sock, welcome, descriptors = launch.open_store(name, capacity, start)
+        sock, welcome, received = launch.open_store(name, capacity, start)
+        descriptors = list(received)
         try:
             return cls(name, owner, sock, welcome, descriptors)
         except BaseException:
             sock.close()
             raise
+        finally:
+            # Index and lease table are mapped and need no descriptor; after a failure nobody needs any.
+            packets.close_all(descriptors)
 
     def wait_for_end(self) -> None:
         """Wait until the store, which was asked to end, has closed its socket; ten seconds at most."""
@@ -173,7 +178,10 @@ class Session:
         try:
             welcome, descriptors = greet(sock, hello())
             packets.close_all(descriptors[:3])
-            table = _map_table(descriptors[3])
+            try:
+                table = map_shared(descriptors[3], 0, LEASES_SIZE, writable=True)
+            finally:
+                os.close(descriptors[3])
             if welcome.store != self.welcome.store:
                 table.close()
                 raise StoreConnectionError("another store has taken the place of ours")
@@ -182,13 +190,6 @@ class Session:
             raise
         self.leases.copy_to(LeaseTable(table.view))
         return sock, table
-
-
-def _map_table(fd: int) -> Map:
-    try:
-        return map_shared(fd, 0, LEASES_SIZE, writable=True)
-    finally:
-        os.close(fd)
 
 
 def retire_orphans() -> None:

@@ -429,7 +429,7 @@ UNSET_OBJECT = object()
 def _level_of_caller() -> int:
     """How many frames above the caller of this the first one outside of the package is, as ``warnings`` counts."""
     frame, level = inspect.currentframe(), 0
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("jupyter_shm."):
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("jupyter_shm.", "contextlib")):
         frame, level = frame.f_back, level + 1
     return level
 

@@ -97,7 +97,7 @@ def _pack_pickle(obj: object) -> Packed:
         name = type_name(type(obj))
         raise UnpicklableError(f"cannot store this {name}: {explain(obj, error)}. Nothing was stored.") from error
     shape, dtype = _looks(obj)
-    buffers = [stream.getbuffer(), *pickler.buffers]
+    buffers = [memoryview(stream.getvalue()), *pickler.buffers]
     return Packed(PICKLE, type_name(type(obj)), shape, dtype, None, pickler.by_value, buffers)
 
 

@@ -90,9 +90,8 @@ def every_interrupt(body: Callable[[], object]) -> Iterator[str]:
     """
     point = 1
     while True:
-        with Interrupter(point) as interrupter:
-            with contextlib.suppress(KeyboardInterrupt):
-                body()
+        with Interrupter(point) as interrupter, contextlib.suppress(KeyboardInterrupt):
+            body()
         if interrupter.where is None:
             return
         yield interrupter.where

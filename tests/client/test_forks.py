@@ -83,7 +83,9 @@ def test_a_childs_views_stay_valid_after_the_parent_let_go(store, stop):
     assert eventually(lambda: store.stats().clients == 1)
 
 
-@pytest.mark.parametrize("goodbye", ["store.close()", "os._exit(0)", "os.kill(os.getpid(), 9)", "store.shutdown()"])
+@pytest.mark.parametrize(
+    "goodbye", ["store.close()", "os._exit(0)", "os.kill(os.getpid(), 9)", "store.shutdown(force=True)"]
+)
 def test_a_childs_views_stay_valid_after_the_parent_closed_or_ended(store, new_peer, goodbye):
     parent = new_peer("""
         import os, numpy as np, jupyter_shm as shm
@@ -155,7 +157,6 @@ def test_parent_and_child_are_two_clients(store, stop):
     assert child.result()
 
 
-@pytest.mark.xfail(reason="the parent opens the child's connection, so the store takes both for the parent")
 def test_a_forked_child_is_told_by_its_own_pid_and_keeps_the_store_from_being_shut_down(store, stop):
     store.put(fives(), "x")
     child = Forked(lambda: (store.get("x"), stop.wait())[1])

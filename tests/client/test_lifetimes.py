@@ -249,9 +249,6 @@ def test_chains_of_slices_of_slices_refer_to_the_first_bytes(store, peer):
     assert eventually(lambda: store.stats().used == 0)
 
 
-@pytest.mark.xfail(
-    reason="Pickler and its buffer_callback refer to each other, and hold the buffers until a collection"
-)
 @pytest.mark.parametrize("kind", ["a view", "an array of our own"])
 def test_a_put_holds_nothing_of_what_it_stored_after_its_return(store, kind):
     store.put(np.full(NUMBERS, 5), "x")

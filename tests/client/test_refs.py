@@ -134,7 +134,6 @@ def test_a_ref_of_another_store_means_nothing_here(runtime_folder):
         assert two.get("x") == 2
 
 
-@pytest.mark.xfail(reason="Store.info() asks for the id of a ref without looking at the ref's store")
 def test_the_facts_of_a_ref_of_another_store_are_not_those_of_some_object_here(runtime_folder):
     with Store("one", capacity="64MiB") as one, Store("two", capacity="64MiB") as two:
         ref = one.put(1, "x")
