@@ -26,7 +26,7 @@ from .client.info import ObjectInfo, format_shape
 from .client.refs import ObjectRef
 from .client.store import UNSET, Store
 from .completion import Completions
-from .errors import InvalidModeError, ObjectNotFoundError
+from .errors import InvalidModeError, ObjectNotFoundError, ShmError
 from .invocation import is_expression, is_variable, parsed, seconds, unquoted
 from .sizes import format_size
 
@@ -251,7 +251,7 @@ def _show(table: Any) -> None:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """``%load_ext jupyter_shm``.  Loading twice changes nothing."""
+    """``%load_ext jupyter_shm``: brings the magics, and the store if it does not run.  Loading twice changes nothing."""
     if JupyterShm.__name__ in shell.magics_manager.registry:
         return
     magics = JupyterShm(shell)
@@ -259,6 +259,11 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     # First, for IPython itself would offer files: it takes the names behind a magic for something of its own.
     completions = Completions(shell, magics.magics["line"], lambda: magics.store)
     shell.Completer.custom_matchers.insert(0, completions.match)
+    try:
+        magics.connect()
+    except ShmError as error:
+        # The magics are there all the same, and each says this again: it may be mended meanwhile.
+        print(f"jupyter_shm: {' '.join(str(error).split())}", file=sys.stderr)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:

@@ -155,7 +155,6 @@ def test_the_sweep_interrupts_at_every_point_once(interrupted):
     assert any("in request" in point for point in peer("points"))
 
 
-@pytest.mark.xfail(reason="a lock that was taken without waiting stays taken; finalizers lose releases and drops")
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no table of handlers, and looks elsewhere too")
 @pytest.mark.parametrize("kind", BODIES)
 def test_at_whatever_point_an_interrupt_falls_the_client_works_and_nothing_is_left(store, interrupted, kind):
@@ -171,7 +170,6 @@ def test_at_whatever_point_an_interrupt_falls_the_client_works_and_nothing_is_le
     assert eventually(lambda: store.stats().used == 0)
 
 
-@pytest.mark.xfail(strict=False, reason="as the test above, where a signal hits one of its points")
 @pytest.mark.parametrize("kind", BODIES)
 def test_after_hundreds_of_signals_at_random_moments_the_client_works_and_nothing_is_left(store, interrupted, kind):
     peer = interrupted(kind)

@@ -98,13 +98,6 @@ def test_names_of_the_store_that_is_set_complete(filled):
 # --- Harmless ---------------------------------------------------------------------------------------------------------
 
 
-def test_completing_starts_no_store(shell, runtime_folder):
-    shell.completions("%shm_get al")
-
-    assert completion.names_in(None) == []
-    assert not list(runtime_folder.glob("*.sock"))
-
-
 def test_completing_does_not_revive_a_store_that_ended(filled, runtime_folder):
     filled.run("import jupyter_shm as shm; shm.connect().shutdown(force=True)")
 
@@ -119,7 +112,7 @@ def test_completing_with_a_bad_setting_is_silent(filled, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_store_that_does_not_answer_keeps_nobody_waiting(shell, runtime_folder, monkeypatch):
+def test_a_store_that_does_not_answer_keeps_nobody_waiting(runtime_folder, monkeypatch):
     monkeypatch.setattr(completion, "PATIENCE", 0.01)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
         silent.bind(str(runtime_folder / "default.sock"))

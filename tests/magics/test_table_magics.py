@@ -7,6 +7,8 @@ import io
 import numpy as np
 import pytest
 
+from jupyter_shm.client import default
+
 
 @pytest.fixture
 def filled(shell, capsys):
@@ -186,8 +188,20 @@ def test_unloading_before_loading_is_harmless(shell):
     unload_ipython_extension(shell.ip)
 
 
-def test_loading_starts_no_store(shell, runtime_folder):
-    assert list(runtime_folder.iterdir()) == []
+def test_loading_brings_the_store_silently(shell, runtime_folder, capsys):
+    assert (runtime_folder / "default.sock").exists()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_loading_where_no_store_can_be_had_says_so_in_one_line_and_brings_the_magics(monkeypatch, capsys, shell):
+    shell.ip.run_line_magic("unload_ext", "jupyter_shm")
+    default.default_store().close()
+    monkeypatch.setenv("JUPYTER_SHM_STORE", "no/name")
+
+    shell.ip.run_line_magic("load_ext", "jupyter_shm")
+
+    assert capsys.readouterr().err.count("\n") == 1
+    assert "shm_put" in shell.ip.magics_manager.magics["line"]
 
 
 @pytest.mark.parametrize("magic", sorted(MAGICS))
