@@ -110,20 +110,20 @@ def interrupt(number, frame):
 
 signal.signal(signal.SIGALRM, interrupt)
 rnd = random.Random(7)
-for longest in (0.0008, 0.003):
-    for _ in range(200):
-        faulthandler.dump_traceback_later(20, exit=True)
-        try:
-            signal.setitimer(signal.ITIMER_REAL, rnd.uniform(1e-6, longest))
-            body()
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        except KeyboardInterrupt:
-            interrupts += 1
-        try:
-            time.sleep(0)  # a signal that another thread took is told to this one a little later
-        except KeyboardInterrupt:
-            interrupts += 1
-        assert works()
+while interrupts < 200:  # how many tries that takes is the machine's speed
+    longest = rnd.choice((0.0003, 0.0008, 0.003))
+    faulthandler.dump_traceback_later(20, exit=True)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, rnd.uniform(1e-6, longest))
+        body()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        interrupts += 1
+    try:
+        time.sleep(0)  # a signal that another thread took is told to this one a little later
+    except KeyboardInterrupt:
+        interrupts += 1
+    assert works()
 faulthandler.cancel_dump_traceback_later()
 gc.enable()
 """
@@ -176,7 +176,7 @@ def test_after_hundreds_of_signals_at_random_moments_the_client_works_and_nothin
 
     peer(RANDOM)
 
-    assert peer("interrupts") > 100
+    assert peer("interrupts") == 200
     assert peer("left()") == []
     assert peer("others") == []
     assert peer("int(kept.sum())") == 49_995_000
