@@ -67,6 +67,18 @@ class InvalidModeError(ShmError, ValueError):
     default_reason = "invalid-mode"
 
 
+class InvalidArgumentError(ShmError, ValueError):
+    """An argument that makes no sense, such as a wait for more names than were given."""
+
+    default_reason = "invalid-argument"
+
+
+class StoreEndingError(ShmError, ConnectionError):
+    """The store was just about to end when it was connected to.  Never leaves the package: connecting tries again."""
+
+    default_reason = "ending"
+
+
 class UnpicklableError(ShmError, TypeError):
     """The object, or something inside it, cannot be pickled.  The store is as it was."""
 

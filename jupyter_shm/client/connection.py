@@ -15,7 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import ProtocolError, ShmError, StoreConnectionError, StoreUnresponsiveError, error_from
+from ..errors import (
+    ProtocolError,
+    ShmError,
+    StoreConnectionError,
+    StoreEndingError,
+    StoreUnresponsiveError,
+    error_from,
+)
 from ..linux import packets
 from ..protocol import messages as m
 from ..protocol import wire
@@ -98,7 +105,7 @@ class Connection:
     def check(self) -> None:
         """Note whether the other end is gone, before something is asked of it."""
         poll = select.poll()
-        poll.register(self.sock, 0)
+        poll.register(self.sock, select.POLLRDHUP)
         if self.broken is None and poll.poll(0):
             self._break(f"{self.about} has ended, or has ended this connection")
 
@@ -301,11 +308,15 @@ def greet(sock: socket.socket, hello: m.Hello) -> tuple[m.Welcome, tuple[int, ..
 
     Raises:
         ShmError: The store refused.
+        StoreEndingError: It is about to end, or binds its socket again: worth another try.
         WireVersionError: It speaks another wire version.
         StoreUnresponsiveError: It did not answer.
     """
-    packets.send(sock, wire.encode_opening(hello))
-    packet = packets.receive(sock)
+    try:
+        packets.send(sock, wire.encode_opening(hello))
+        packet = packets.receive(sock)
+    except OSError as error:
+        raise StoreEndingError(f"the store closed the connection: {error.strerror}") from error
     if packet is None:
         pid = packets.peer_credentials(sock).pid
         raise StoreUnresponsiveError(
@@ -314,7 +325,7 @@ def greet(sock: socket.socket, hello: m.Hello) -> tuple[m.Welcome, tuple[int, ..
         )
     try:
         if packet == packets.END:
-            raise StoreConnectionError("the store closed the connection before it answered; it may just have ended")
+            raise StoreEndingError("the store closed the connection before it answered")
         if packet.truncated:
             raise StoreConnectionError(
                 "the store's descriptors did not fit: this process has too many files open (ulimit -n). Close some."

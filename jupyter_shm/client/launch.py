@@ -10,7 +10,14 @@ import sys
 import time
 from pathlib import Path
 
-from ..errors import ERRORS, PeerRefusedError, StoreStartError, StoreUnresponsiveError
+from ..errors import (
+    ERRORS,
+    PeerRefusedError,
+    StoreConnectionError,
+    StoreEndingError,
+    StoreStartError,
+    StoreUnresponsiveError,
+)
 from ..linux import packets, process
 from ..linux.machine import require_linux
 from ..linux.runtime import StorePaths, store_paths, take_lock
@@ -41,16 +48,23 @@ def open_store(name: str, capacity: int | None, start: bool = True) -> tuple[soc
     """
     require_linux()
     paths = store_paths(name)
-    sock = connect(paths)
-    if sock is None:
-        if not start:
-            raise FileNotFoundError(f"no store {name!r} is running ({paths.socket})")
-        sock = _start(name, paths, capacity)
-    try:
-        return (sock, *greet(sock, hello()))
-    except BaseException:
-        sock.close()
-        raise
+    deadline = time.monotonic() + START_PATIENCE
+    while True:
+        sock = connect(paths)
+        if sock is None:
+            if not start:
+                raise FileNotFoundError(f"no store {name!r} is running ({paths.socket})")
+            sock = _start(name, paths, capacity)
+        try:
+            return (sock, *greet(sock, hello()))
+        except StoreEndingError as error:
+            sock.close()
+            if time.monotonic() > deadline:
+                raise StoreConnectionError(f"{error}, again and again; its log is {paths.log}") from error
+            time.sleep(_RETRY)
+        except BaseException:
+            sock.close()
+            raise
 
 
 def connect(paths: StorePaths) -> socket.socket | None:

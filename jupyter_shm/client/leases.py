@@ -11,6 +11,7 @@ interrupt between taking it and noting so must not leave it taken.  No step is e
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import weakref
@@ -254,9 +255,11 @@ class Leases:
             if is_mine(lock):
                 lock.release()
         while self._told:
-            tell, id = self._told[0]
-            tell(id)
-            self._told.popleft()
+            # Another thread may be here too.  What is told twice does no harm, what is never told does.
+            with contextlib.suppress(IndexError, ValueError):
+                tell, id = entry = self._told[0]
+                tell(id)
+                self._told.remove(entry)
         if self.on_idle is not None:
             self.on_idle()
 

@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 import threading
+import time
 import weakref
 from functools import partial
 from typing import Protocol
@@ -30,6 +31,10 @@ from .connection import Connection, greet
 from .heap import Heap
 from .identity import hello, kernel_id, label
 from .leases import Leases
+from .lock import is_mine, new_lock
+
+LOOK_EVERY = 0.02
+"""Seconds between looks at the socket by calls that need no answer."""
 
 
 class Owner(Protocol):
@@ -80,6 +85,8 @@ class Session:
             on_hint=partial(_tell, self.connection, m.Hint),
             on_drop=partial(_tell, self.connection, m.Drop),
         )
+        self._ending = new_lock()
+        self._next_look = 0.0
         _register_barrier()
         _sessions.add(self)
 
@@ -104,21 +111,34 @@ class Session:
             poll.register(self.connection.sock, 0)
             poll.poll(10_000)
 
+    def is_current(self) -> bool:
+        """Can calls go to this session still?
+
+        A get asks nobody, so it would not notice that the store was killed.  Looking at the socket now and then costs
+        a get nothing, and a new store needs longer than that to start.
+        """
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_EVERY
+            self.connection.check()
+        return self.connection.broken is None and not self.leases.index.has_ended
+
     def retire(self) -> None:
         """Take no calls any more; end when the last view and the last call are over, which may be now."""
         self.leases.on_idle = self.connection.on_idle = self._finish
         self.leases.drain()
 
     def _finish(self) -> None:
-        # Each step may be done again, if an interrupt fell in between.
-        if self.connection.is_busy or not self.leases.finish():
+        if self.connection.is_busy or is_mine(self._ending) or not self.leases.finish():
             return
-        self.connection.sock.close()
-        self._table_map.close()
-        self.leases.index.words.release()
-        self._index_map.close()
-        self.heap.close()
-        _sessions.discard(self)
+        with self._ending:
+            # Each step may be done again, if an interrupt fell in between.
+            self.connection.sock.close()
+            self._table_map.close()
+            self.leases.index.words.release()
+            self._index_map.close()
+            self.heap.close()
+            _sessions.discard(self)
 
     @property
     def is_orphan(self) -> bool:
@@ -156,6 +176,7 @@ class Session:
     def after_fork_in_child(self) -> None:
         """Be a client of our own."""
         heir, self._heir = self._heir, None
+        self._ending = new_lock()
         if heir is None:
             # The inherited socket stays open: the store must not see a hang-up while we look at its bytes.
             self.leases.move_to(None)

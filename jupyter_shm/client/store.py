@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import (
     ClosedError,
     GetTimeoutError,
+    InvalidArgumentError,
     InvalidKeyError,
     ObjectNotFoundError,
     StoreLostWarning,
@@ -213,15 +214,17 @@ class Store:
             ``num_returns``; it is longer when more were there.
 
         Raises:
-            ValueError: ``num_returns`` is not between 1 and the number of keys, or a key comes twice.
+            InvalidArgumentError: ``num_returns`` is not between 1 and the number of keys, or a key comes twice.
         """
         keys = [keys] if isinstance(keys, (str, ObjectRef)) else list(keys)
         for key in keys:
             _check_key(key)
         if not 1 <= num_returns <= len(keys):
-            raise ValueError(f"num_returns is {num_returns}; it must be between 1 and the number of keys, {len(keys)}")
+            raise InvalidArgumentError(
+                f"num_returns is {num_returns}; it must be between 1 and the number of keys, {len(keys)}"
+            )
         if len(set(keys)) < len(keys):
-            raise ValueError("a key comes twice in keys; each may come once")
+            raise InvalidArgumentError("a key comes twice in keys; each may come once")
         names = tuple(key for key in keys if isinstance(key, str))
         refs = len(keys) - len(names)  # a reference is given out when its object is there
         with self._call() as session:
@@ -234,7 +237,7 @@ class Store:
 
     def _wait_for(self, session: Session, names: tuple[str, ...], count: int, deadline: float) -> tuple[str, ...]:
         if len(names) > m.MAX_WAIT_NAMES:
-            raise ValueError(f"cannot wait for {len(names)} names at once; the limit is {m.MAX_WAIT_NAMES}")
+            raise InvalidArgumentError(f"cannot wait for {len(names)} names at once; the limit is {m.MAX_WAIT_NAMES}")
         try:
             ready: m.Ready = session.connection.request(m.Wait, names, count, deadline=deadline)
         except DeadlineError:
@@ -334,11 +337,21 @@ class Store:
     def pop(self, name: str, default: Any = UNSET) -> Any:
         """Fetch an object and take its name away; views of it stay valid."""
         encode_name(name)
-        obj = self.get(name) if default is UNSET else self.get(name, default=UNSET_OBJECT)
-        if obj is UNSET_OBJECT:
-            return default
-        self.delete(name)
-        return obj
+        while True:
+            with self._call() as session:
+                leased = session.leases.take(encode_name(name))
+                try:
+                    if leased is None:
+                        leased = self._take_missed(session, name, None)
+                except ObjectNotFoundError:
+                    if default is UNSET:
+                        raise
+                    return default
+                obj = reading.read(session.leases, leased, "r", copy=False)
+                # Somebody may have replaced it meanwhile: then that is what has to be popped.
+                with contextlib.suppress(ObjectNotFoundError):
+                    session.connection.request(m.Delete, name, leased.id)
+                    return obj
 
     def clear(self) -> None:
         """Take every name away.  Nothing is fetched."""
@@ -396,7 +409,7 @@ class Store:
         if self.is_closed:
             raise ClosedError(f"this connection to the store {self.name!r} was closed; connect() gives a new one")
         session = self._session
-        if session.connection.broken is None and not session.leases.index.has_ended:
+        if session.is_current():
             return session
         with opening:
             if self._session is session:
@@ -421,9 +434,6 @@ class Store:
                 stacklevel=_level_of_caller(),
             )
         return session
-
-
-UNSET_OBJECT = object()
 
 
 def _level_of_caller() -> int:

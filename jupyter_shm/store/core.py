@@ -145,8 +145,8 @@ class Core:
         for object in list(client.anonymous.values()):
             actions += self._condemn(object)
         del self._by_id[client.id]
-        for slot, generation, count, reads in self.holders.touched(client.id):
-            self._reclaim.lease_ended(object_id(slot, generation), bool(count), reads, now)
+        for slot, generation, _count, reads in self.holders.touched(client.id):
+            self._reclaim.lease_ended(object_id(slot, generation), reads, now)
         self._free_rows.append(client.row)
         self._idle_since = now
         return [*actions, SetRow(client.row, 0, 0)]
@@ -368,7 +368,7 @@ class Core:
             page = report.page(self.ledger, self.holders, question)
             return [Send(client.conn, page)]
         object = self._meant(question.name, question.id, dying=True)
-        if object is None:
+        if object is None or not self._is_there(object):
             return self._refuse(client, question.number, "not-found", report.missing(question.name, question.id))
         return [Send(client.conn, m.Facts(question.number, report.facts(object, self.holders)))]
 
@@ -421,6 +421,12 @@ class Core:
         if object is None or (object.state != LIVE and not dying) or (name and object.name != name):
             return None
         return object
+
+    def _is_there(self, object: Object) -> bool:
+        """Is it LIVE, or held by somebody?"""
+        return (
+            object.state == LIVE or object.containers > 0 or bool(self.holders.clients(object.slot, object.generation))
+        )
 
     def _may_contain(self, client: Client, id: int) -> bool:
         object = self.ledger.objects.get(id)

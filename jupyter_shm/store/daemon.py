@@ -51,6 +51,7 @@ class Daemon:
         core.room = self._room
         self._identity = identity
         self._peers: dict[int, Peer] = {}  # by fd, which is also the core's `conn`
+        self._by_pidfd: dict[int, Peer] = {}  # those that are only waited for until their process ends
         self._exit: str | None = None
         self._is_deaf = False  # no descriptor is left for another connection
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -105,6 +106,8 @@ class Daemon:
             peer = self._peers.get(fd)
             if peer is not None:
                 self._serve(peer, mask)
+            elif fd in self._by_pidfd:
+                self._hang_up(self._by_pidfd[fd])
             elif fd == self._doorway.listener.fileno():
                 self._accept()
             elif fd == self._wakeup:
@@ -121,6 +124,8 @@ class Daemon:
         # clients that have no barrier.
         membarrier_expedited()
         self._perform(self._core.settle(time.monotonic()))
+        for peer in [peer for peer in self._by_pidfd.values() if not self._has_leases(peer)]:
+            self._hang_up(peer)
 
     def _accept(self) -> None:
         while True:
@@ -202,13 +207,31 @@ class Daemon:
             self._epoll.modify(peer.fd, 0)
             if not peer.has_hung_up():
                 return
-        self._hang_up(peer)
+        if not (peer.is_ended and self._may_still_read(peer)):
+            self._hang_up(peer)
+
+    def _may_still_read(self, peer: Peer) -> bool:
+        """A peer whose connection we ended looks as if it hung up when it merely stops sending.
+
+        While it has leases, they count until its process has ended.
+        """
+        if not (self._has_leases(peer) and peer.wait_for_process(self._core.clients[peer.fd].hello.pid)):
+            return False
+        self._epoll.unregister(peer.fd)
+        self._epoll.register(peer.pidfd, select.EPOLLIN)
+        self._by_pidfd[peer.pidfd] = peer
+        return True
+
+    def _has_leases(self, peer: Peer) -> bool:
+        client = self._core.clients.get(peer.fd)
+        return client is not None and any(count for _, _, count, _ in self._core.holders.touched(client.id))
 
     def _hang_up(self, peer: Peer) -> None:
         actions = self._core.hung_up(peer.fd, time.monotonic())
         if peer.leases is not None:
             self._core.holders.remove(peer.leases.client)
-        self._epoll.unregister(peer.fd)
+        self._epoll.unregister(peer.fd if peer.pidfd < 0 else peer.pidfd)
+        self._by_pidfd.pop(peer.pidfd, None)
         del self._peers[peer.fd]
         peer.close()
         self._perform(actions)

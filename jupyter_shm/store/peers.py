@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 from collections import deque
@@ -24,6 +25,7 @@ class Peer:
         pid: The kernel's word for who is at the other end; 0 when it cannot be seen from here.
 
     Attributes:
+        pidfd: Tells when its process ends, where that is waited for; else -1.
         leases: The client's lease table, once it said hello.
         is_ended: It was told that nothing more will be answered.
         is_watched_for_room: The loop was asked to tell when its queue has room again.
@@ -35,6 +37,7 @@ class Peer:
         self.pid = pid
         self.session = Session()
         self.leases: TableMemory | None = None
+        self.pidfd = -1
         self.is_ended = False
         self.is_watched_for_room = False
         self._outbox: deque[tuple[bytes, Sequence[int]]] = deque()
@@ -79,8 +82,16 @@ class Peer:
         poll.register(self.fd, 0)
         return any(mask & (select.POLLHUP | select.POLLERR) for _, mask in poll.poll(0))
 
+    def wait_for_process(self, pid: int) -> bool:
+        """Open ``pidfd``.  False when the process has ended, or cannot be seen from here."""
+        with contextlib.suppress(OSError):
+            self.pidfd = os.pidfd_open(pid)
+        return self.pidfd >= 0
+
     def close(self) -> None:
         """Close the socket and the lease table."""
         self.sock.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
         if self.leases is not None:
             self.leases.close()

@@ -70,13 +70,15 @@ class Reclaim:
         if object is not None and object.is_held:
             self._schedule(object, now)
 
-    def lease_ended(self, id: int, was_held: bool, reads: int, now: float) -> None:
-        """A client that had fetched this object hung up: keep the reads that it counted."""
+    def lease_ended(self, id: int, reads: int, now: float) -> None:
+        """A client that had fetched this object hung up: keep the reads that it counted, and look.
+
+        Also when it held no lease any more: it may have let go when it could not send a hint.
+        """
         object = self._ledger.objects.get(id)
         if object is not None:
             object.reads += reads
-            if was_held:
-                self.hint(id, now)
+            self.hint(id, now)
 
     def next_look(self) -> float | None:
         """When the next object is due, in the clock's seconds."""

@@ -344,14 +344,7 @@ NAUGHTY = {
 }
 
 
-HALF_CLOSED = pytest.mark.xfail(
-    reason="after shutdowns of both sides poll() tells a hang-up, and the store takes the leases of a living client away"
-)
-
-
-@pytest.mark.parametrize(
-    "way", [pytest.param(way, marks=HALF_CLOSED if "end of sending" in way else ()) for way in NAUGHTY]
-)
+@pytest.mark.parametrize("way", NAUGHTY)
 def test_views_of_a_connection_that_was_ended_stay_whole_and_the_next_calls_reconnect(store, way):
     other = shm.connect()
     other.put(np.full(100_000, 5), "x")
@@ -367,8 +360,6 @@ def test_views_of_a_connection_that_was_ended_stay_whole_and_the_next_calls_reco
     assert (view == 5).all()
     assert (private == 5).all()
 
-    with pytest.raises(errors.StoreConnectionError, match="next call"):
-        other.stats()
     assert other.stats().pid == store.stats().pid
     assert other._session is not ended
     other.put(1, "x")

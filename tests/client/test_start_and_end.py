@@ -33,9 +33,6 @@ def test_twelve_processes_that_connect_at_once_start_one_store(runtime_folder):
     assert set(stores_of(runtime_folder)) == pids
 
 
-@pytest.mark.xfail(
-    strict=False, reason="greet() lets ConnectionResetError and BrokenPipeError of an ending store through"
-)
 def test_connecting_again_and_again_while_the_store_is_being_stopped_always_works(runtime_folder):
     peers = [Peer(wait=False) for _ in range(3)]
     try:
@@ -109,9 +106,6 @@ def test_a_whole_folder_that_a_cleaner_removed_is_made_again(store, runtime_fold
     assert len(stores_of(runtime_folder)) == 1
 
 
-@pytest.mark.xfail(
-    strict=False, reason="whoever waits in the old listener's queue is hung up on, and does not try again"
-)
 @pytest.mark.parametrize("what", ["default.lock", "default.log"])
 def test_other_files_that_a_cleaner_removed_do_no_harm(store, runtime_folder, what):
     pid = store.stats().pid
@@ -166,7 +160,6 @@ def test_after_the_end_of_the_store_its_store_objects_start_afresh(store, runtim
     assert store.get("x") == 2
 
 
-@pytest.mark.xfail(reason="the level is counted in our own frames; contextlib's stands in between for calls by _call()")
 def test_the_warning_of_a_lost_store_points_to_the_line_that_called(store):
     kill_store(store.stats().pid)
 
@@ -195,7 +188,6 @@ def test_after_a_shutdown_nobody_gets_what_the_ended_store_held(store, runtime_f
     assert told_get(store, end) == "new"
 
 
-@pytest.mark.xfail(reason="a hit in the index of a store that was killed is believed: nothing there says that it ended")
 def test_after_a_kill_nobody_gets_what_the_killed_store_held(store, runtime_folder):
     assert told_get(store, kill_store) == "new"
 
