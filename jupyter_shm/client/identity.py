@@ -34,5 +34,7 @@ def label(kernel: str) -> str:
     script = Path(sys.argv[0]).name if getattr(sys, "argv", None) else ""
     if script == "ipykernel_launcher.py":
         script = f"kernel of pid {os.getpid()}"  # started by something that gives kernels no id
-    text = os.environ.get("JPY_SESSION_NAME") or (f"kernel {kernel[:8]}" if kernel else "") or script or "python"
+    if script in {"", "-c", "-m"}:
+        script = "python"
+    text = os.environ.get("JPY_SESSION_NAME") or (f"kernel {kernel[:8]}" if kernel else "") or script
     return text.encode(errors="replace")[-MAX_LABEL:].decode(errors="ignore")
