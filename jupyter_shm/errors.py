@@ -157,6 +157,12 @@ class PeerRefusedError(ShmError, PermissionError):
     default_reason = "peer-refused"
 
 
+class LimitError(ShmError, OSError):
+    """A limit of this process (ulimit) leaves no room for the store's memory."""
+
+    default_reason = "limit"
+
+
 class UnsupportedPlatformError(ShmError):
     """This is not Linux, or its kernel lacks something that the store cannot do without."""
 

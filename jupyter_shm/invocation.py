@@ -37,6 +37,7 @@ def parsed(body: Callable[[Any, Namespace], Any]) -> Callable[..., Any]:
 
     @functools.wraps(body)
     def magic(self: Magics, line: str, local_ns: dict[str, Any] | None = None) -> Any:
+        magic.parser.allow_abbrev = False  # type: ignore[attr-defined]  # --na today would be refused when --nap comes
         try:
             # Intermixed: options may stand between the names.
             args = magic.parser.parse_intermixed_args(arg_split(line))  # type: ignore[attr-defined]

@@ -90,11 +90,14 @@ class JupyterShm(Magics):
 
     def _variable(self, name: str, args: Namespace) -> Any:
         if not is_variable(name):
+            if name.endswith(","):
+                raise UsageError(f"{name!r} is no variable; names are separated by spaces: %shm_put a b")
             expression = name if is_expression(name) else "expr"
             raise UsageError(f"{name!r} is no variable; for an expression use shm.put({expression}, 'name')")
         known = {**self.shell.user_ns, **args.scope}
         if name not in known:
-            names = [other for other in known if not other.startswith("_")]
+            hidden = self.shell.user_ns_hidden
+            names = [other for other in known if not other.startswith("_") and other not in hidden]
             close = " or ".join(map(repr, difflib.get_close_matches(name, names, n=2)))
             raise UsageError(f"there is no variable {name!r}" + (f"; did you mean {close}?" if close else ""))
         if args.rebind and args.scope is not self.shell.user_ns and name in args.scope:
@@ -251,7 +254,10 @@ def _show(table: Any) -> None:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """``%load_ext jupyter_shm``: brings the magics, and the store if it does not run.  Loading twice changes nothing."""
+    """``%load_ext jupyter_shm``: brings the magics, and the store if it does not run.
+
+    Loading twice changes nothing.
+    """
     if JupyterShm.__name__ in shell.magics_manager.registry:
         return
     magics = JupyterShm(shell)

@@ -15,7 +15,7 @@ _UNITS = {
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
-def parse_size(text: str | int, what: str = "a size") -> int:
+def parse_size(text: object, what: str = "a size") -> int:
     """Read a size.
 
     Args:
@@ -28,7 +28,7 @@ def parse_size(text: str | int, what: str = "a size") -> int:
     Raises:
         SettingError: It is no size.
     """
-    match = _SIZE.fullmatch(str(text)) if not isinstance(text, bool) else None
+    match = _SIZE.fullmatch(str(text)) if isinstance(text, (str, int)) and not isinstance(text, bool) else None
     factor = _UNITS.get(match[2].lower()) if match else None
     if match is None or factor is None or float(match[1]) * factor < 1:
         raise SettingError(

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..errors import LimitError
 from ..linux.maps import Map, map_private, map_shared
 from ..linux.memory import page_down, page_up
 from ..serial.pickler import Buffer
+from ..sizes import format_size
 
 CHUNK = 32 << 20
 """Bytes written by one call: a keyboard interrupt is noticed in between."""
 
 Root = np.ndarray[Any, Any]
-"""The ndarray at the root of every view: exactly ``np.frombuffer(raw map, uint8, n, offset)``.  Its base is no ndarray, so
-numpy lets every view of a view hold this very array, and its end is the end of the last view."""
+"""The ndarray at the root of every view: exactly ``np.frombuffer(raw map, uint8, n, offset)``.
+
+Its base is no ndarray, so numpy lets every view of a view hold this very array: its end is the end of the last view.
+"""
+
+
+def address_space_error(error: OSError) -> OSError:
+    """What to raise when something could not be mapped."""
+    if error.errno != errno.ENOMEM:
+        return error
+    return LimitError(
+        "this process has no address space left to map the store's memory. Raise its limit before you start it "
+        "(ulimit -v unlimited), or let go of arrays that you have fetched."
+    )
+
+
+def _file_limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0]
 
 
 class Heap:
@@ -57,8 +78,7 @@ class Heap:
         """
         if self._map is not None:
             return np.frombuffer(self._map.view, np.uint8, nbytes, offset), None
-        start = page_down(offset)
-        window = map_shared(self._read_only, start, page_up(offset + nbytes) - start)
+        window, start = self._window(map_shared, self._read_only, offset, nbytes)
         return np.frombuffer(window.view, np.uint8, nbytes, offset - start), window
 
     def private(self, offset: int, nbytes: int) -> tuple[Root, Map]:
@@ -67,8 +87,7 @@ class Heap:
         Returns:
             The root, and the map that has to be closed after the root's end.
         """
-        start = page_down(offset)
-        window = map_private(self._read_only, start, page_up(offset + nbytes) - start)
+        window, start = self._window(map_private, self._read_only, offset, nbytes)
         return np.frombuffer(window.view, np.uint8, nbytes, offset - start), window
 
     def offset_of(self, buffer: memoryview) -> int | None:
@@ -94,15 +113,30 @@ class Heap:
             else:
                 self._write(offset + at, buffer)
 
+    def _window(self, make: Callable[[int, int, int], Map], fd: int, offset: int, nbytes: int) -> tuple[Map, int]:
+        """Map the pages around some bytes: the map, and where in the heap it starts."""
+        start = page_down(offset)
+        try:
+            return make(fd, start, page_up(offset + nbytes) - start), start
+        except OSError as error:
+            raise address_space_error(error) from error
+
     def _write(self, offset: int, data: memoryview) -> None:
         done, size = 0, data.nbytes
-        while done < size:
-            done += os.pwrite(self._writable, data[done : done + CHUNK], offset + done)
+        try:
+            while done < size:
+                done += os.pwrite(self._writable, data[done : done + CHUNK], offset + done)
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            raise LimitError(
+                f"this process may not write beyond {format_size(_file_limit())} of a file, and the store's memory counts "
+                "as one. Raise the limit before you start it: ulimit -f unlimited"
+            ) from error
 
     def _copy(self, offset: int, array: np.ndarray[Any, Any]) -> None:
         """Write an array that is not contiguous, in C order, straight to its place."""
-        start = page_down(offset)
-        window = map_shared(self._writable, start, page_up(offset + array.nbytes) - start, writable=True)
+        window, start = self._window(partial(map_shared, writable=True), self._writable, offset, array.nbytes)
         try:
             target = np.ndarray(array.shape, array.dtype, window.view, offset - start)
             np.copyto(target, array)

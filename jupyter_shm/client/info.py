@@ -104,7 +104,7 @@ class ObjectInfo:
         return table
 
     def __str__(self) -> str:
-        return "\n".join(f"{label:12} {text}" for label, text in self.rows())
+        return "\n".join(f"{label:12} {_shown(text)}" for label, text in self.rows())
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         printer.text(str(self))
@@ -142,7 +142,7 @@ class ObjectList(list[ObjectInfo]):
         table = Table(box=None, pad_edge=False, caption=None if self else "the store is empty")
         for heading in self.HEADINGS:
             right = heading in {"size", "version", "holders", "reads"}
-            table.add_column(heading, justify="right" if right else "left", overflow="fold")
+            table.add_column(heading, justify="right" if right else "left", overflow="ellipsis", no_wrap=True)
         for row in self.rows():
             table.add_row(*map(_plain, row))
         return table
@@ -251,10 +251,16 @@ def _plain(text: str) -> Any:
     # A name such as "[red]" is text, not markup.
     from rich.text import Text
 
-    return Text(text)
+    return Text(_shown(text))
+
+
+def _shown(text: str) -> str:
+    """Text for a terminal: a name may hold escape sequences or line ends, which must not act there."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rows = [[_shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [headings, *rows])
     return "\n".join(line.rstrip() for line in lines)

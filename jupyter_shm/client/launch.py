@@ -13,6 +13,7 @@ from pathlib import Path
 from ..errors import (
     ERRORS,
     PeerRefusedError,
+    ShmError,
     StoreConnectionError,
     StoreEndingError,
     StoreStartError,
@@ -54,7 +55,14 @@ def open_store(name: str, capacity: int | None, start: bool = True) -> tuple[soc
         if sock is None:
             if not start:
                 raise FileNotFoundError(f"no store {name!r} is running ({paths.socket})")
-            sock = _start(name, paths, capacity)
+            try:
+                sock = _start(name, paths, capacity)
+            except OSError as error:
+                if isinstance(error, ShmError):
+                    raise
+                raise StoreStartError(
+                    f"the store cannot be started: {error}. Look at {paths.socket.parent}."
+                ) from error
         try:
             return (sock, *greet(sock, hello()))
         except StoreEndingError as error:
@@ -130,7 +138,10 @@ def _spawn(name: str, paths: StorePaths, capacity: int | None, lock: int, deadli
         os.close(told)
     if answer != b"ready":
         reason, _, text = answer.decode(errors="replace").partition("\n")
-        raise ERRORS.get(reason, StoreStartError)(
+        kind = ERRORS.get(reason, StoreStartError)
+        if kind is not StoreStartError:
+            raise kind(text)  # a setting, or the machine: the sentence says it all
+        raise kind(
             f"the store did not start: {text or 'it ended without a word'}. Its log {paths.log} ends with:\n"
             f"{_tail(paths.log)}"
         )

@@ -31,9 +31,10 @@ from .lock import is_mine, new_lock
 class RootRef(weakref.ref[Root]):
     """Notices the end of a root."""
 
-    __slots__ = ("alarm", "anchor", "id", "meta", "window")
+    __slots__ = ("alarm", "anchor", "id", "meta", "record", "window")
 
     id: int  # of the object; 0 for a private view, which has no lease of its own
+    record: Record  # of the object
     window: Map | None  # to be closed with it
     anchor: Root | None  # the leased root that a private view stands on
     meta: object  # what the object says of itself and where its data starts, once somebody has read it
@@ -128,7 +129,8 @@ class Leases:
             nbytes: How many.
         """
         root, window = self.heap.private(offset, nbytes)
-        ref = self._watch(root, 0, window, leased.root)
+        ref = self._watch(root, 0, leased.record, window)
+        ref.anchor = leased.root
         self._private[id(ref)] = ref
         return root
 
@@ -136,25 +138,21 @@ class Leases:
         """An anonymous object is ours: the store is to be told when nothing here refers to it any more."""
         self._ours.add(id)
 
-    def holder_of(self, offset: int, nbytes: int) -> int | None:
-        """Which object that we hold a lease on covers these bytes of the heap?  Its id."""
-        with self.lock:
-            for id, refs in self._held.items():
-                record = self.index.record(slot_of(id)) if refs else None
-                if record and record.offset <= offset and offset + nbytes <= record.offset + record.extent:
-                    return id
-        return None
+    def spans(self) -> list[tuple[int, int, int]]:
+        """The bytes of the heap that we hold a lease on, and those that the objects in them contain.
 
-    def contained_holder(self, offset: int, nbytes: int) -> int | None:
-        """As ``holder_of``, but among the objects that those we hold a lease on contain."""
+        Returns:
+            ``(start, end, id)`` of each object, by start.
+        """
         with self.lock:
-            held = [id for id, refs in self._held.items() if refs]
-        for id in held:
-            for inner in self._contained(self.index.record(slot_of(id))):
-                record = self.index.record(slot_of(inner))
-                if record and record.offset <= offset and offset + nbytes <= record.offset + record.extent:
-                    return inner
-        return None
+            held = {id: refs[-1].record for id, refs in self._held.items() if refs}
+        spans = {(record.offset, record.offset + record.extent, id) for id, record in held.items()}
+        for record in held.values():
+            for id in self._contained(record):
+                inner = self.index.record(slot_of(id))
+                if inner is not None and inner.generation == generation_of(id):
+                    spans.add((inner.offset, inner.offset + inner.extent, id))
+        return sorted(spans)
 
     def _take(self, slot: int, record: Record, count_read: bool) -> Leased | None:
         """Steps 2 to 4; step 1 gave the record.  The lock is held."""
@@ -199,16 +197,16 @@ class Leases:
         else:
             root, window = self.heap.root(record.offset, record.extent)
             base = record.offset
-        ref = self._watch(root, id, window, None)
+        ref = self._watch(root, id, record, window)
         self._held.setdefault(id, []).append(ref)
         return Leased(id, root, base, record, ref)
 
-    def _watch(self, root: Root, id: int, window: Map | None, anchor: Root | None) -> RootRef:
+    def _watch(self, root: Root, id: int, record: Record, window: Map | None) -> RootRef:
         # No __init__ of its own: with one, every get costs half a microsecond more.
         # The younger reference is called first.
         alarm = weakref.ref(root, self._end)
         ref = RootRef(root, self._ended.append)
-        ref.id, ref.window, ref.anchor, ref.meta, ref.alarm = id, window, anchor, None, alarm
+        ref.id, ref.record, ref.window, ref.anchor, ref.meta, ref.alarm = id, record, window, None, None, alarm
         return ref
 
     def _leased(self, id: int, root: Root, record: Record, ref: RootRef) -> Leased:
@@ -219,8 +217,8 @@ class Leases:
         if count_read or fresh:
             self.table.note_use(slot, time.monotonic_ns() // 1_000_000, fresh)
 
-    def _contained(self, record: Record | None) -> tuple[int, ...]:
-        if record is None or not record.contained:
+    def _contained(self, record: Record) -> tuple[int, ...]:
+        if not record.contained:
             return ()
         return read_contained(self.heap.read(record.offset, HEAD_SIZE + 8 * record.contained), record.contained)
 
@@ -338,6 +336,7 @@ class Leases:
         """
         self.lock = new_lock()
         self._ours.clear()
+        self._permanent.clear()
         self._unsettled = None
         self._is_passive = table is None
         self.table = table or self.table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from ..errors import ShmError, StoreConnectionError
 from ..protocol import messages as m
 from .refs import ObjectRef
@@ -38,11 +40,27 @@ def publish(session: Session, placed: Placed, name: str, overwrite: bool) -> Obj
         raise
 
 
-def find(session: Session, buffer: memoryview) -> Found | None:
-    """Where a buffer's bytes are in the store, if they are, under a lease of ours."""
-    offset = session.heap.offset_of(buffer)
-    if offset is None:
-        return None
-    leases = session.leases
-    id = leases.holder_of(offset, buffer.nbytes) or leases.contained_holder(offset, buffer.nbytes)
-    return None if id is None else (id, offset)
+class StoredBytes:
+    """Where the buffers of one put are in the store already, under leases of ours.
+
+    The spans are collected once, when the first buffer turns out to lie in the heap: most puts never get there.
+
+    Args:
+        session: Whose leases.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._spans: list[tuple[int, int, int]] | None = None
+
+    def find(self, buffer: memoryview) -> Found | None:
+        """Id of the object whose bytes a buffer is, and where in the heap it starts; ``None`` if it is elsewhere."""
+        offset = self._session.heap.offset_of(buffer)
+        if offset is None:
+            return None
+        if self._spans is None:
+            self._spans = self._session.leases.spans()
+        at = bisect_right(self._spans, (offset, self._session.heap.nbytes, 0)) - 1
+        if at < 0 or offset + buffer.nbytes > self._spans[at][1]:
+            return None
+        return self._spans[at][2], offset

@@ -28,7 +28,7 @@ from ..tables.layout import INDEX_SIZE
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from . import launch
 from .connection import Connection, greet
-from .heap import Heap
+from .heap import Heap, address_space_error
 from .identity import hello, kernel_id, label
 from .leases import Leases
 from .lock import is_mine, new_lock
@@ -97,6 +97,9 @@ class Session:
         descriptors = list(received)
         try:
             return cls(name, owner, sock, welcome, descriptors)
+        except OSError as error:
+            sock.close()
+            raise address_space_error(error) from error
         except BaseException:
             sock.close()
             raise

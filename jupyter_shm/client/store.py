@@ -7,7 +7,7 @@ import fnmatch
 import inspect
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,13 +98,14 @@ class Store:
             ObjectExistsError: The name is taken and ``overwrite`` is false.
             StoreFullError: It does not fit; the text says why and names the largest objects.
 
-        Whatever is raised, the store is as it was.
+        Whatever is raised, the store is as it was; but if the answer to a put under a name is interrupted, or lost with
+        the connection, the name may have been published.
         """
         if name is not None:
             encode_name(name)
         packed = pack(obj)
         with self._call() as session:
-            placed = place(packed, session.label, lambda buffer: publishing.find(session, buffer))
+            placed = place(packed, session.label, publishing.StoredBytes(session).find)
             return publishing.publish(session, placed, name or "", overwrite)
 
     def get(
@@ -144,31 +145,36 @@ class Store:
         if leased is None:
             try:
                 with self._call() as session:
-                    leased = self._take_missed(session, key, deadline)
+                    leased = self._take_missed(session, key, deadline, is_told=default is UNSET)
             except (ObjectNotFoundError, GetTimeoutError):
                 if default is UNSET:
                     raise
                 return default
         return reading.read(session.leases, leased, mode, copy)
 
-    def _take_missed(self, session: Session, key: Any, deadline: float | None) -> Leased:
-        """A miss is never believed: ask the store, and wait if that is wanted."""
+    def _take_missed(self, session: Session, key: Any, deadline: float | None, *, is_told: bool = True) -> Leased:
+        """A miss is never believed: ask the store, and wait if that is wanted.
+
+        ``is_told``: somebody reads the error's text.
+        """
         if isinstance(key, ObjectRef):
             raise ObjectNotFoundError(f"the object that {key!r} means is gone: deleted, replaced, or its store ended")
         name = encode_name(key)
         while True:
             if deadline is None:
-                self._confirm(session, key)
+                self._confirm(session, key, is_told)
             else:
                 self._wait_for(session, (key,), 1, deadline)
             leased = session.leases.take(name)
             if leased is not None:
                 return leased
 
-    def _confirm(self, session: Session, name: str) -> None:
+    def _confirm(self, session: Session, name: str, is_told: bool) -> None:
         try:
             session.connection.request(m.Look, name)
         except ObjectNotFoundError as error:
+            if not is_told:
+                raise
             raise ObjectNotFoundError(f"{error.text}{self._alternatives(session, name)}") from None
 
     def _alternatives(self, session: Session, name: str) -> str:
@@ -216,10 +222,12 @@ class Store:
         Raises:
             InvalidArgumentError: ``num_returns`` is not between 1 and the number of keys, or a key comes twice.
         """
-        keys = [keys] if isinstance(keys, (str, ObjectRef)) else list(keys)
+        if isinstance(keys, (str, ObjectRef)) or not isinstance(keys, Iterable):
+            keys = [keys]
+        keys = list(keys)
         for key in keys:
             _check_key(key)
-        if not 1 <= num_returns <= len(keys):
+        if not _is_count(num_returns) or not 1 <= num_returns <= len(keys):
             raise InvalidArgumentError(
                 f"num_returns is {num_returns}; it must be between 1 and the number of keys, {len(keys)}"
             )
@@ -275,6 +283,8 @@ class Store:
             pattern: Only names that match it, as in a shell: ``"run*"``.
             anonymous: Objects without a name too, and those that live on only because somebody reads them.
         """
+        if pattern is not None and not isinstance(pattern, str):
+            raise InvalidArgumentError(f"pattern is text such as 'run*', got {pattern!r:.100}")
         with self._call() as session:
             found = [facts for page in listing.pages(session, anonymous) for facts in page.objects]
             if pattern is not None:
@@ -444,6 +454,10 @@ def _level_of_caller() -> int:
     return level
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int)
+
+
 def _this_version(session: Session, ref: ObjectRef) -> tuple[str, int]:
     """Name and id of what a reference means, if it is of this store."""
     if ref.store != session.welcome.store:
@@ -464,4 +478,8 @@ def _deadline(timeout: Any) -> float | None:
     """``None``: do not wait; FOREVER; or a time of ``time.monotonic``."""
     if timeout is UNSET:
         return None
-    return FOREVER if timeout is None else time.monotonic() + max(0.0, float(timeout))
+    if timeout is None:
+        return FOREVER
+    if not isinstance(timeout, (int, float)) or timeout != timeout:  # noqa: PLR0124 - a NaN is unlike itself
+        raise InvalidArgumentError(f"timeout is a number of seconds, or None to wait for ever; got {timeout!r:.100}")
+    return time.monotonic() + max(0.0, timeout)

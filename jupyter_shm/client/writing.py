@@ -56,14 +56,15 @@ def place(packed: Packed, publisher: str, find: Callable[[memoryview], Found | N
     Returns:
         What to write where.
     """
-    contained: list[int] = []
+    contained: dict[int, int] = {}  # id to its number in the list, from 1
     parts: list[tuple[int, int, int]] = []
     own: list[tuple[int, Buffer]] = []
     end = 0
     for buffer in packed.buffers:
         found = find(buffer) if isinstance(buffer, memoryview) and buffer.nbytes >= SMALLEST_SHARED else None
         if found is not None:
-            parts.append((_number(contained, found[0]), found[1], buffer.nbytes))
+            number = contained.setdefault(found[0], len(contained) + 1)
+            parts.append((number, found[1], buffer.nbytes))
         else:
             end += -end % ALIGN
             parts.append((0, end, buffer.nbytes))
@@ -74,12 +75,6 @@ def place(packed: Packed, publisher: str, find: Callable[[memoryview], Found | N
     start = len(prefix)
     buffers: list[tuple[int, Buffer]] = [(0, memoryview(prefix)), *((start + at, buffer) for at, buffer in own)]
     return Placed(start + end, meta.nbytes, meta.created_ns, buffers, tuple(contained))
-
-
-def _number(contained: list[int], id: int) -> int:
-    if id not in contained:
-        contained.append(id)
-    return contained.index(id) + 1
 
 
 def _meta(packed: Packed, publisher: str, parts: tuple[tuple[int, int, int], ...]) -> Meta:

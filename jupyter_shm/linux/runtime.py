@@ -91,7 +91,7 @@ def _verify(folder: Path, found: os.stat_result) -> None:
         )
 
 
-def store_name(name: str | None = None) -> str:
+def store_name(name: object = None) -> str:
     """Which store is meant.
 
     Args:
@@ -106,7 +106,7 @@ def store_name(name: str | None = None) -> str:
     """
     source = "store name" if name is not None else STORE
     chosen = name if name is not None else os.environ.get(STORE) or DEFAULT_STORE
-    if not _NAME.fullmatch(chosen):
+    if not isinstance(chosen, str) or not _NAME.fullmatch(chosen):
         raise SettingError(
             f"{source} {chosen!r} cannot be used: 1 to 40 letters, digits, dots, underscores and hyphens, beginning"
             " with a letter or digit."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 import signal
@@ -31,6 +32,9 @@ BATCH = 512
 DRAIN_ROUNDS = 8
 """Times that a drain asks for ready sockets; one answer names 1,023 of them at most, and there are up to 4,096."""
 
+TRY_AGAIN = 1.0
+"""Seconds until what failed for lack of something is tried again."""
+
 SMALL = 1 << 20  # bytes: below this the machine's memory is not asked about; /proc takes longer than such a put
 
 
@@ -54,6 +58,7 @@ class Daemon:
         self._by_pidfd: dict[int, Peer] = {}  # those that are only waited for until their process ends
         self._exit: str | None = None
         self._is_deaf = False  # no descriptor is left for another connection
+        self._next_try = math.inf  # when to try again what failed for lack of something
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup, select.EPOLLIN)
@@ -77,6 +82,8 @@ class Daemon:
         try:
             while self._exit is None:
                 self._poll(self._patience())
+                if time.monotonic() >= self._next_try:
+                    self._try_again()
                 deadline = self._core.deadline(time.monotonic())
                 if deadline is not None and deadline <= time.monotonic():
                     self._settle()
@@ -98,7 +105,8 @@ class Daemon:
 
     def _patience(self) -> float:
         deadline = self._core.deadline(time.monotonic())
-        return -1 if deadline is None else max(0.0, deadline - time.monotonic())
+        deadline = self._next_try if deadline is None else min(deadline, self._next_try)
+        return -1 if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
     def _poll(self, timeout: float) -> int:
         events = self._epoll.poll(timeout)
@@ -135,6 +143,7 @@ class Daemon:
                 log.warning("cannot accept another connection: %s; %d are open", error, len(self._peers))
                 self._is_deaf = True
                 self._epoll.unregister(self._doorway.listener)
+                self._next_try = time.monotonic() + TRY_AGAIN
                 return
             if sock is None:
                 return
@@ -236,8 +245,7 @@ class Daemon:
         peer.close()
         self._perform(actions)
         if self._is_deaf:
-            self._is_deaf = False
-            self._epoll.register(self._doorway.listener, select.EPOLLIN)
+            self._try_again()
 
     # --- actions out -------------------------------------------------------------------------------------------
 
@@ -252,7 +260,7 @@ class Daemon:
 
     def _send(self, action: a.Send) -> None:
         peer = self._peers.get(action.conn)
-        if peer is None:
+        if peer is None or peer.is_ended:
             return
         message = action.message
         if isinstance(message, m.Welcome):
@@ -270,7 +278,7 @@ class Daemon:
         self._watch_peer(peer)
 
     def _watch_peer(self, peer: Peer) -> None:
-        if peer.has_outbox != peer.is_watched_for_room:
+        if peer.has_outbox != peer.is_watched_for_room and not peer.is_ended:
             peer.is_watched_for_room = peer.has_outbox
             self._epoll.modify(peer.fd, select.EPOLLIN | (select.EPOLLOUT if peer.has_outbox else 0))
 
@@ -290,11 +298,26 @@ class Daemon:
 
     def _check_doorway(self) -> None:
         watch = self._doorway.watch
-        if watch is None or not watch.drain() or self._doorway.is_open():
+        if watch is None or not watch.drain() or self._doorway.is_taken or self._doorway.is_open():
             return
+        self._reopen()
+
+    def _reopen(self) -> None:
         # The old descriptors leave the epoll set when they are closed.
         if self._doorway.reopen():
             self._listen()
+        elif not self._doorway.is_taken:
+            self._next_try = time.monotonic() + TRY_AGAIN
+
+    def _try_again(self) -> None:
+        """What failed for lack of descriptors, or because a cleaner was at it: perhaps it works now."""
+        self._next_try = math.inf
+        if not self._doorway.is_taken and not self._doorway.is_open():
+            self._is_deaf = False
+            self._reopen()
+        elif self._is_deaf:
+            self._is_deaf = False
+            self._epoll.register(self._doorway.listener, select.EPOLLIN)
 
     def _close(self) -> None:
         self._doorway.close()

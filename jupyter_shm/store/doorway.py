@@ -20,6 +20,11 @@ class Doorway:
     Args:
         name: Name of the store.
         lock: Descriptor that holds the store's lock; owned from now on.
+
+    Attributes:
+        listener: The listening socket.
+        watch: Tells when something in the folder vanishes; ``None`` where that cannot be had.
+        is_taken: Another store has taken the name; nobody comes in here any more.
     """
 
     def __init__(self, name: str, lock: int) -> None:
@@ -27,7 +32,10 @@ class Doorway:
         self._lock = lock
         self.paths: StorePaths = store_paths(name)
         self.listener: socket.socket = packets.listen(self.paths.socket)
-        self.watch = self._watch()
+        self.watch: FolderWatch | None = None
+        self.is_taken = False
+        self._inode = -1
+        self._look_out()
 
     def is_open(self) -> bool:
         """Does the path still lead to our socket, and does the lock keep others out?"""
@@ -41,43 +49,56 @@ class Doorway:
         """A cleaner removed the socket, the lock or the whole folder: make them anew.
 
         Returns:
-            False when another store has taken the name meanwhile; this one goes on for its clients only.
+            False when another store has taken the name meanwhile (``is_taken``: this one goes on for its clients
+            only), or when it did not work, which is worth another try.
         """
         try:
             self.paths = store_paths(self._name)
-            if not holds_lock(self.paths.lock, self._lock):
-                lock = take_lock(self.paths.lock, wait=False)
-                if lock is None:
-                    log.warning("another store has taken %s; serving those who are connected", self.paths.socket)
-                    return False
-                self._lock, old = lock, self._lock
-                os.close(old)
+            if not holds_lock(self.paths.lock, self._lock) and not self._lock_again():
+                return False
             listener = packets.listen(self.paths.socket)
+            old, self.listener = self.listener, listener
+            old.close()
+            self._look_out()
         except (OSError, ShmError) as error:
             log.warning("cannot bind %s again: %s", self.paths.socket, error)
             return False
-        self.listener.close()
-        self.listener = listener
-        if self.watch is not None:
-            self.watch.close()
-        self.watch = self._watch()
         log.warning("%s was removed; bound again", self.paths.socket)
+        return True
+
+    def _lock_again(self) -> bool:
+        lock = take_lock(self.paths.lock, wait=False)
+        if lock is None:
+            log.warning("another store has taken %s; serving those who are connected", self.paths.socket)
+            self.is_taken = True
+            return False
+        old, self._lock = self._lock, lock
+        os.close(old)
         return True
 
     def close(self) -> None:
         """Take the path away, if it is ours, and let go of the lock."""
-        if self.is_open():
+        if not self.is_taken and self.is_open():
             self.paths.socket.unlink(missing_ok=True)
         self.listener.close()
         if self.watch is not None:
             self.watch.close()
         os.close(self._lock)
 
-    def _watch(self) -> FolderWatch | None:
-        self._inode = self.paths.socket.stat().st_ino
+    def _look_out(self) -> None:
+        """Note which file is ours, and watch over it.
+
+        Raises:
+            FileNotFoundError: It was removed already.
+        """
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None
         try:
-            return FolderWatch(self.paths.socket.parent)
+            self.watch = FolderWatch(self.paths.socket.parent)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             # Out of inotify instances: a removed socket is then found out by nobody, which costs a second store.
             log.warning("cannot watch %s: %s", self.paths.socket.parent, error)
-            return None
+        self._inode = self.paths.socket.stat().st_ino
