@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         log.critical("cannot start: %s", error)
         os.write(options.ready_fd, f"{getattr(error, 'reason', 'start')}\n{error}".encode())
         return 1
+    daemon.heed_signals()  # before anybody can know that there is something to be ended
     os.write(options.ready_fd, b"ready")
     os.close(options.ready_fd)
     try:

@@ -75,10 +75,13 @@ class Daemon:
             a.Exit: self._leave,
         }
 
-    def run(self) -> None:
-        """Serve until the core or a signal says that it is over, then let go of everything."""
+    def heed_signals(self) -> None:
+        """From now on SIGTERM, SIGINT and SIGHUP end the store in order."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._signalled)
+
+    def run(self) -> None:
+        """Serve until the core or a signal says that it is over, then let go of everything."""
         try:
             while self._exit is None:
                 self._poll(self._patience())

@@ -142,6 +142,7 @@ def interrupted(peer):
     return prepare
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no table of handlers, and looks elsewhere too")
 def test_the_sweep_interrupts_at_every_point_once(interrupted):
     peer = interrupted("put and get")
 
