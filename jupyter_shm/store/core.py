@@ -22,7 +22,7 @@ from . import report
 from .actions import Action, Exit, OpenTable, Punch, Send, SetName, SetRow, SetState, WriteRecord
 from .holders import Holders
 from .ledger import Ledger, Object, Reservation
-from .reclaim import Reclaim
+from .reclaim import GRACE, Reclaim
 from .waiters import Waiter, Waiters
 
 ROOM_PATIENCE = 0.9
@@ -52,6 +52,7 @@ class Parked:
     client: Client
     request: m.Reserve
     until: float  # seconds
+    is_extended: bool = False
 
 
 class Core:
@@ -405,7 +406,7 @@ class Core:
         for entry in parked:
             room = self.room(entry.request.nbytes)
             granted = self._grant(entry.client, entry.request, room)
-            if granted is None and now < entry.until and self.ledger.in_grace:
+            if granted is None and self.ledger.in_grace and self._may_wait(entry, now):
                 self._parked.append(entry)
             elif granted is None:
                 text = report.full(self.ledger, entry.request.nbytes, room)
@@ -413,6 +414,16 @@ class Core:
             else:
                 actions += granted
         return actions
+
+    def _may_wait(self, entry: Parked, now: float) -> bool:
+        """Is a put that does not fit to wait for the grace times that are running?
+
+        When its time is over, it waits for those once more: they may have begun late, if this process had to wait
+        for a processor, and a refusal has to be true when it is said.
+        """
+        if now >= entry.until and not entry.is_extended:
+            entry.until, entry.is_extended = now + 2 * GRACE, True
+        return now < entry.until
 
     # --- small things -------------------------------------------------------------------------------------------
 

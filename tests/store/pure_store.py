@@ -174,6 +174,7 @@ class PureClient:
         self.table: LeaseTable
         self.is_ended = False
         self.unanswered: set[int] = set()
+        self._asked: dict[int, Any] = {}  # bytes of each Reserve, by number
         self._number = 0
 
     @property
@@ -214,6 +215,8 @@ class PureClient:
         """Send a request under the next number; the number."""
         self._number += 1
         self.unanswered.add(self._number)
+        if kind is m.Reserve:
+            self._asked[self._number] = fields[0]
         self.send(kind(self._number, *fields))
         return self._number
 
@@ -225,6 +228,7 @@ class PureClient:
             assert answer.number in self.unanswered, "answered twice, or never asked"
             self.unanswered.discard(answer.number)
             self._check_law_1(answer)
+            self._check_refusal(answer)
         self.answers.append(answer)
 
     def _check_law_1(self, answer: Any) -> None:
@@ -245,6 +249,15 @@ class PureClient:
             client, number = reader.row(self.welcome.row)
             assert client == self.welcome.client
             assert number >= answer.number
+
+    def _check_refusal(self, answer: Any) -> None:
+        """Who is told that there is no room is told the truth, at that moment."""
+        asked = self._asked.pop(answer.number, None)
+        if asked is not None and isinstance(answer, m.Refused) and answer.reason == "full":
+            ledger = self.store.ledger
+            needed = ledger.extents.pages_needed(asked) * PAGE
+            is_full = needed > ledger.capacity - ledger.used - ledger.reserved or not ledger.has_slots()
+            assert is_full or "of memory left" in answer.text or "no gap" in answer.text
 
     def take_answer(self, number: int) -> Any:
         """The answer to a request, if it came; it is taken out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 from actors import Actor, Kept
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pure_store import MIB, PureStore
 
@@ -23,6 +23,8 @@ from jupyter_shm.tables.prefix import pack_prefix
 NAMES = ("a", "b", "\u20ac" * 42)
 BAD_NAMES = {"x\0y": "invalid-name", "x" * 129: "invalid-name", "\u20ac" * 43: "invalid-name"}
 MAX_CONTAINED_HERE = 3  # so that every prefix is one line of 64 bytes
+# Not `shrink` and `explain`: a failing machine has to print its example within faulthandler's minute.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 SIZES = st.sampled_from([64, 65, 300, 2000, PAGE, PAGE + 1, 20_000, 66_000])
 PICK = st.integers(0, 1000)  # which of those that there are
 
@@ -146,10 +148,7 @@ class CoreMachine(RuleBasedStateMachine):
 
     def _granted_or_full(self, actor: Actor, asked: m.Reserve, answer: object) -> None:
         if isinstance(answer, m.Refused):
-            ledger = self.store.ledger
-            needed = ledger.extents.pages_needed(asked.nbytes) * PAGE
-            assert answer.reason == "full"
-            assert needed > ledger.capacity - ledger.used - ledger.reserved or not ledger.has_slots()
+            assert answer.reason == "full"  # with figures that justify it: see PureClient
             return
         self.writes += 1
         data = (b"%08d" % self.writes * (asked.nbytes // 8 + 1))[: asked.nbytes]
@@ -482,4 +481,6 @@ class CoreMachine(RuleBasedStateMachine):
 
 
 TestCoreMachine = CoreMachine.TestCase
-TestCoreMachine.settings = settings(max_examples=200, stateful_step_count=60, deadline=None, report_multiple_bugs=False)
+TestCoreMachine.settings = settings(
+    max_examples=200, stateful_step_count=60, deadline=None, report_multiple_bugs=False, phases=PHASES
+)
