@@ -434,10 +434,10 @@ class Core:
         return object
 
     def _is_there(self, object: Object) -> bool:
-        """Is it LIVE, or held by somebody?"""
-        return (
-            object.state == LIVE or object.containers > 0 or bool(self.holders.clients(object.slot, object.generation))
-        )
+        """Is it LIVE, or held by somebody, as the list tells?"""
+        if object.state == LIVE or object.is_held or object.containers:
+            return True
+        return bool(self.holders.clients(object.slot, object.generation))
 
     def _may_contain(self, client: Client, id: int) -> bool:
         object = self.ledger.objects.get(id)
