@@ -6,7 +6,8 @@ appended to a deque first, and whoever can have the lock without waiting works t
 Nothing is left for "the next call": an idle kernel pins no memory.
 
 The lock knows its owner, for two reasons: a release that finds it held by its own thread must leave, not wait; and an
-interrupt between taking it and noting so must not leave it taken.  No step is entered twice by one thread.
+interrupt between taking it and noting so must not leave it taken.  A user's finalizer that fetches an object in a
+collection that began under the lock enters it again; each such get is complete before the outer one goes on.
 """
 
 from __future__ import annotations
@@ -173,9 +174,13 @@ class Leases:
         try:
             self.table.write(slot, record.generation, count + 1)
             if not self.index.is_live(slot, record.generation):
+                self._unsettled = id  # a finalizer that fetched something may have settled its own meanwhile
                 return None
             leased = self._make_root(id, record)
             self._unsettled = None
+        except BaseException:
+            self._unsettled = id
+            raise
         finally:
             self._settle()
         self._note(slot, count_read, fresh=generation != record.generation)

@@ -3,8 +3,8 @@
 ``with lock:`` is safe against interrupts: taking the lock and entering the block are one step of the interpreter.
 Where a lock must be taken without waiting there is no such step, so an interrupt can fall between taking and noting
 it; the owner then finds out by asking, in a ``finally``, which is only the net: the usual way has released it before.
-That, and nothing else, is what an RLock is used for here: nobody enters a block twice, because whoever might asks
-first.
+That is what an RLock is used for here.  Our own finalizers ask first and never enter a block twice; a user's finalizer
+that calls the store in a collection under the lock does, where a plain lock would wait for itself for ever.
 """
 
 from __future__ import annotations
