@@ -193,6 +193,7 @@ REASON_CODES = frozenset(ERRORS) | {
     "unexpected-descriptors",  # descriptors travelled with a message that takes none
     "bad-reservation",  # a commit or abort of an extent that this connection has not reserved
     "bad-header",  # an object header that does not fit its extent
+    "again",  # a store that died had refused this request; the client asks once more by itself
     "contained-gone",  # an object lists another one that the store no longer has
 }
 

@@ -30,7 +30,25 @@ def settings_in(environment: Iterable[str]) -> list[str]:
 
 
 def stores_of(folder: Path) -> dict[int, str]:
-    """The living store processes of one runtime folder.
+    """The living store processes of one runtime folder, without their keepers: as ``processes_of``."""
+    return {pid: line for pid, line in processes_of(folder).items() if name_of(pid) == "shm-store"}
+
+
+def keepers_of(folder: Path) -> dict[int, str]:
+    """The living keepers of one runtime folder: as ``processes_of``."""
+    return {pid: line for pid, line in processes_of(folder).items() if name_of(pid) == "shm-keeper"}
+
+
+def name_of(pid: int) -> str:
+    """What a process calls itself; "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """The living stores and keepers of one runtime folder.
 
     Args:
         folder: What JUPYTER_SHM_RUNTIME_DIR named when they were started.
@@ -55,17 +73,17 @@ def stores_of(folder: Path) -> dict[int, str]:
 
 
 def stores_left_of(folder: Path, seconds: float = SECONDS) -> dict[int, str]:
-    """Wait until a folder has no store any more.
+    """Wait until a folder has no store and no keeper any more.
 
     Args:
         folder: The runtime folder.
         seconds: When to give up waiting.
 
     Returns:
-        What ``stores_of`` still finds then; empty as soon as there is none.
+        What ``processes_of`` still finds then; empty as soon as there is none.
     """
     deadline = time.monotonic() + seconds
-    while (living := stores_of(folder)) and time.monotonic() < deadline:
+    while (living := processes_of(folder)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return living
 
@@ -89,7 +107,7 @@ def end_stores_of(folder: Path, seconds: float = SECONDS) -> list[str]:
 
 
 def _signal_all(folder: Path, number: signal.Signals) -> None:
-    for pid in stores_of(folder):
+    for pid in processes_of(folder):
         try:
             os.kill(pid, number)
         except ProcessLookupError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from leaks import KINDS, Holdings, kinds_to_check, leaked_since, report
-from store_processes import NO_FOLDER, end_stores_of, settings_in, stores_of
+from store_processes import NO_FOLDER, end_stores_of, processes_of, settings_in
 
 WAITS_FOR_INPUT = [sys.executable, "-c", "input()"]
 
@@ -211,7 +211,7 @@ def start(where: Path, folder: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 def test_stores_of_a_folder_are_found_and_those_of_others_left_alone(pretended_store: Path):
     with start(pretended_store, "/tmp/mine") as mine, start(pretended_store, "/tmp/mine-not") as not_mine:
-        found = stores_of(Path("/tmp/mine"))
+        found = processes_of(Path("/tmp/mine"))
         mine.kill()
         not_mine.kill()
 

@@ -1,12 +1,13 @@
 """The verbs ``start`` and ``stop``, and how a store is ended that cannot be asked to: by signals.
 
-A store of another wire version cannot be asked; one that hangs does not answer.  Their process is found by what the
-kernel tells of the socket's other end.
+A store of another wire version cannot be asked; one that hangs does not answer.  Its processes, the keeper and the
+store, are those that hold its lock; the store is the one that the kernel sees at the socket's other end.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StoreInUseError, StoreUnresponsiveError, WireVersionError
+from ..linux.process import is_running_module, processes_with
 from ..sizes import format_size
 from .terminal import NotRunningError, complain, place, running_store, say
 
@@ -83,16 +85,7 @@ def _lost(stats: StoreStats) -> str:
 def _end(options: argparse.Namespace, why: str) -> None:
     name, paths = place(options)
     pid = _listener(paths)
-    try:
-        # From here on the process is meant, whatever becomes of its number.
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        how = "had just ended"
-    else:
-        try:
-            how = f"was ended by {_signal(process, paths.lock, options.force)}"
-        finally:
-            os.close(process)
+    how = _signal(pid, paths.lock, options.force)
     say(f"store {name!r} (pid {pid}) {how}; {why}")
 
 
@@ -119,26 +112,56 @@ def _listener(paths: StorePaths) -> int:
     return pid
 
 
-def _signal(process: int, lock: Path, force: bool) -> str:
-    """Send SIGTERM and wait; then SIGKILL, if that is allowed.
+def _signal(pid: int, lock: Path, force: bool) -> str:
+    """Send SIGTERM to the store and its keeper and wait; then SIGKILL, if that is allowed.
 
     Args:
-        process: A pidfd.
-        lock: The store's lock, which is free once the store is gone.
+        pid: The store's process.
+        lock: The store's lock, which both of them have open.
         force: May SIGKILL be sent?
 
     Returns:
         What it took.
     """
-    for number in (signal.SIGTERM, signal.SIGKILL)[: 1 + force]:
-        signal.pidfd_send_signal(process, number)
-        deadline = time.monotonic() + PATIENCE
-        poll = select.poll()
-        poll.register(process, select.POLLIN)
-        if poll.poll(PATIENCE * 1000) and _wait_for_lock(lock, deadline):
-            return "SIGTERM" if number == signal.SIGTERM else "SIGTERM and SIGKILL"
+    with contextlib.ExitStack() as stack:
+        # From here on these processes are meant, whatever becomes of their numbers.
+        processes = [fd for other in _processes(pid, lock) if (fd := _pidfd(other, stack)) is not None]
+        if not processes:
+            return "had just ended"
+        for number in (signal.SIGTERM, signal.SIGKILL)[: 1 + force]:
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(process, number)
+            if _wait_for_end(processes):
+                return f"was ended by {'SIGTERM' if number == signal.SIGTERM else 'SIGTERM and SIGKILL'}"
     advice = f"Look who holds its lock: `fuser {lock}`." if force else "To kill it: `jupyter shm stop --force`."
     raise StoreUnresponsiveError(f"the store did not end within {PATIENCE:.0f} s of a signal. {advice}")
+
+
+def _processes(pid: int, lock: Path) -> list[int]:
+    """The keeper first: it would start another store.  Who waits to start one has the lock open, too, for a moment."""
+    found = [other for other in processes_with(lock) if other == pid or is_running_module(other, "jupyter_shm.store")]
+    return sorted(found, key=pid.__eq__) or [pid]
+
+
+def _pidfd(pid: int, stack: contextlib.ExitStack) -> int | None:
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _wait_for_end(processes: list[int]) -> bool:
+    """Wait until all of these have ended."""
+    deadline = time.monotonic() + PATIENCE
+    for process in processes:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            return False
+    return True
 
 
 def _wait_for_lock(lock: Path, deadline: float) -> bool:

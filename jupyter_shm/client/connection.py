@@ -49,11 +49,13 @@ class Connection:
 
     Args:
         sock: The socket, owned from now on.
-        about: What is said of the store in errors: its pid and log.
+        about: Says what is said of the store in errors: its pid and log.
+        starts: Says how often the store was started: it goes on after a death, and gets its time again.
     """
 
-    def __init__(self, sock: socket.socket, about: str) -> None:
-        self.about = about
+    def __init__(self, sock: socket.socket, about: Callable[[], str], starts: Callable[[], int]) -> None:
+        self._about = about
+        self._starts = starts
         self.on_idle: Callable[[], None] | None = None
         self._unsent: deque[m.Request] = deque()
         self.reset(sock)
@@ -107,7 +109,7 @@ class Connection:
         poll = select.poll()
         poll.register(self.sock, select.POLLRDHUP)
         if self.broken is None and poll.poll(0):
-            self._break(f"{self.about} has ended, or has ended this connection")
+            self._break("has ended, or has ended this connection")
 
     # --- requests ----------------------------------------------------------------------------------------------
 
@@ -135,16 +137,18 @@ class Connection:
         Whatever is raised out of the wait (a KeyboardInterrupt too), the store is told that nobody waits any more.
         """
         numbers = [] if ticket is None else ticket
-        try:
-            self._post(kind, fields, numbers)
-            answer = self._await(numbers[-1], deadline)
-        except BaseException:
-            if numbers:
-                self.cancel(numbers[-1])
-            raise
-        if type(answer) is m.Refused:
-            raise error_from(answer.reason, answer.text)
-        return answer
+        while True:
+            try:
+                self._post(kind, fields, numbers)
+                answer = self._await(numbers[-1], deadline)
+            except BaseException:
+                if numbers:
+                    self.cancel(numbers[-1])
+                raise
+            if type(answer) is not m.Refused:
+                return answer
+            if answer.reason != "again":
+                raise error_from(answer.reason, answer.text)
 
     def cancel(self, number: int) -> None:
         """Nobody waits for this request any more: the store undoes what nobody can know of."""
@@ -172,7 +176,7 @@ class Connection:
             try:
                 packets.send(self.sock, wire.encode(kind(number, *fields)))
             except OSError as error:
-                raise StoreConnectionError(self._break(f"{self.about} is gone ({error.strerror})")) from error
+                raise StoreConnectionError(self._break(f"is gone ({error.strerror})")) from error
             except ValueError as error:
                 del self._answers[number]
                 raise ProtocolError(f"{kind.__name__} is too long for one packet: {error}") from error
@@ -213,7 +217,17 @@ class Connection:
     # --- answers -----------------------------------------------------------------------------------------------
 
     def _await(self, number: int, deadline: float | None) -> m.Answer:
-        limit = time.monotonic() + PATIENCE if deadline is None else deadline
+        while True:
+            starts = self._starts()
+            try:
+                return self._await_until(
+                    number, time.monotonic() + PATIENCE if deadline is None else deadline, deadline
+                )
+            except StoreUnresponsiveError:
+                if starts == self._starts():
+                    raise
+
+    def _await_until(self, number: int, limit: float, deadline: float | None) -> m.Answer:
         while True:
             me = threading.get_ident()
             try:
@@ -261,17 +275,19 @@ class Connection:
                 raise self._late(deadline)
             return
         if packet == packets.END:
-            self._break(f"{self.about} has ended, or has ended this connection")
+            self._break("has ended, or has ended this connection")
             return
         self._deliver(packet)
         packets.discard(self.sock)
 
     def _deliver(self, packet: packets.Packet) -> None:
         packets.close_all(packet.descriptors)
+        if packet.data.startswith(wire.MAGIC):
+            return  # welcomed twice: the store died before it had noted that it had welcomed us
         try:
             answer = wire.decode_answer(packet.data)
         except ProtocolError as error:
-            self._break(f"{self.about} sent something that is no answer: {error}")
+            self._break(f"sent something that is no answer: {error}")
             return
         number = answer.number if not isinstance(answer, m.Welcome) else 0
         with self._lock:
@@ -282,12 +298,12 @@ class Connection:
         if deadline is not None:
             return DeadlineError()
         return StoreUnresponsiveError(
-            f"{self.about} has not answered for {PATIENCE:.0f} s. Published names can still be fetched. If it does "
+            f"{self._about()} has not answered for {PATIENCE:.0f} s. Published names can still be fetched. If it does "
             "not recover, end it with `jupyter shm stop --force`."
         )
 
     def _break(self, text: str) -> str:
-        self.broken = f"{text}. Views that exist stay valid; the next call connects to a store anew."
+        self.broken = f"{self._about()} {text}. Views that exist stay valid; the next call connects to a store anew."
         return self.broken
 
 

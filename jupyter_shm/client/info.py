@@ -170,6 +170,8 @@ class StoreStats:
         payload: Bytes of data, as published.
         uptime: Seconds.
         pid: Of the store's process.
+        keeper: Process id of its keeper, which starts it again if it dies; 0 while it has none.
+        starts: Processes that this store has been so far: 1, and one more each time that it died.
         version, python: Of the store's process.
     """
 
@@ -183,6 +185,8 @@ class StoreStats:
     payload: int
     uptime: float
     pid: int
+    keeper: int
+    starts: int
     version: str
     python: str
 

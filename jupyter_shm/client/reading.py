@@ -11,7 +11,7 @@ from ..protocol.messages import ObjectFacts
 from ..serial.meta import NDARRAY, Meta, decode_meta
 from ..serial.unpack import copy_out, unpack
 from ..tables.layout import DYING, LIVE, generation_of, slot_of
-from ..tables.prefix import HEAD_SIZE, data_start, read_head
+from ..tables.prefix import HEAD_SIZE, data_start, description_start, read_head, read_label
 from .heap import Heap, Root
 from .leases import Leased, Leases
 
@@ -33,10 +33,11 @@ def read(leases: Leases, leased: Leased, mode: str, copy: bool) -> Any:
         DeserializeError: It cannot be rebuilt here.
     """
     meta, start = read_meta(leased)
+    publisher = _publisher(leased) if meta.by_value else ""
     if copy:
-        return copy_out(meta, _parts(leases.heap, meta, leased, start))
+        return copy_out(meta, _parts(leases.heap, meta, leased, start), publisher)
     if mode == "r":
-        return unpack(meta, _parts(leases.heap, meta, leased, start))
+        return unpack(meta, _parts(leases.heap, meta, leased, start), publisher)
     if meta.kind != NDARRAY:
         raise InvalidModeError(
             f"mode='c' gives a private copy-on-write view of an ndarray; {_named(leased)} is a {meta.type}. Use "
@@ -58,15 +59,13 @@ def read_meta(leased: Leased) -> tuple[Meta, int]:
     known = leased.ref.meta
     if known is not None:
         return known  # type: ignore[return-value]
-    record = leased.record
-    at = record.offset - leased.base
-    data = leased.root[at : at + record.nbytes].data
+    data = _bytes(leased)
     try:
-        count, size = read_head(data, record.nbytes)
+        count, size, label = read_head(data, data.nbytes)
     except ProtocolError as error:
         raise DeserializeError(f"{_named(leased)} cannot be read: {error}. Publish it again.") from error
-    begin = HEAD_SIZE + 8 * count
-    found = decode_meta(data[begin : begin + size]), record.offset + data_start(count, size)
+    begin = description_start(count, label)
+    found = decode_meta(data[begin : begin + size]), leased.record.offset + data_start(count, size, label)
     leased.ref.meta = found
     return found
 
@@ -78,8 +77,8 @@ def peek_meta(leases: Leases, facts: ObjectFacts) -> Meta | None:
         ``None`` when it was gone meanwhile, or was written by a release whose meta we cannot read.
     """
     try:
-        count, size = read_head(leases.heap.read(facts.offset, HEAD_SIZE), facts.nbytes)
-        data = leases.heap.read(facts.offset + HEAD_SIZE + 8 * count, size)
+        count, size, label = read_head(leases.heap.read(facts.offset, HEAD_SIZE), facts.nbytes)
+        data = leases.heap.read(facts.offset + description_start(count, label), size)
         # Only now: if it is not free yet, then what was read before was this object's.
         state = leases.index.state(slot_of(facts.id))
         is_there = state >> 8 == generation_of(facts.id) and state & 0xFF in {LIVE, DYING}
@@ -95,6 +94,17 @@ def check_mode(mode: str) -> None:
             f"mode is {mode!r}; it is 'r' (a read-only view) or 'c' (a private copy-on-write view). For an ordinary "
             "copy use copy=True."
         )
+
+
+def _bytes(leased: Leased) -> memoryview:
+    at = leased.record.offset - leased.base
+    return leased.root[at : at + leased.record.nbytes].data
+
+
+def _publisher(leased: Leased) -> str:
+    data = _bytes(leased)
+    count, _, label = read_head(data, data.nbytes)
+    return read_label(data, count, label)
 
 
 def _parts(heap: Heap, meta: Meta, leased: Leased, start: int) -> list[Root]:

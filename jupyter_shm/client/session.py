@@ -72,14 +72,16 @@ class Session:
         self.welcome = welcome
         self.label = label(kernel_id())
         self.paths: StorePaths = store_paths(name)
-        self.connection = Connection(sock, f"the store {name!r} (pid {welcome.pid}, log {self.paths.log})")
         read_only, writable, index, table = descriptors
         self._index_map = map_shared(index, 0, INDEX_SIZE)
+        self._index = IndexReader(self._index_map.view)
+        self._pid = welcome.pid
+        self.connection = Connection(sock, self._about, lambda: self._index.starts)
         self._table_map = map_shared(table, 0, LEASES_SIZE, writable=True)
         self.heap = Heap(read_only, writable)
         del descriptors[:2]
         self.leases = Leases(
-            IndexReader(self._index_map.view),
+            self._index,
             LeaseTable(self._table_map.view),
             self.heap,
             on_hint=partial(_tell, self.connection, m.Hint),
@@ -106,6 +108,16 @@ class Session:
         finally:
             # Index and lease table are mapped and need no descriptor; after a failure nobody needs any.
             packets.close_all(descriptors)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the store; another one after it died and was started again."""
+        with contextlib.suppress(ValueError):  # this session is over, and what it knew last is told
+            self._pid = self._index.pid
+        return self._pid
+
+    def _about(self) -> str:
+        return f"the store {self.name!r} (pid {self.pid}, log {self.paths.log})"
 
     def wait_for_end(self) -> None:
         """Wait until the store, which was asked to end, has closed its socket; ten seconds at most."""
@@ -138,7 +150,8 @@ class Session:
             # Each step may be done again, if an interrupt fell in between.
             self.connection.sock.close()
             self._table_map.close()
-            self.leases.index.words.release()
+            _ = self.pid
+            self._index.words.release()
             self._index_map.close()
             self.heap.close()
             _sessions.discard(self)

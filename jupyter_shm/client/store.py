@@ -72,7 +72,7 @@ class Store:
             self._session = self._open()
 
     def __repr__(self) -> str:
-        state = "closed" if self.is_closed else f"pid {self._session.welcome.pid}"
+        state = "closed" if self.is_closed else f"pid {self._session.pid}"
         return f"<Store {self.name!r}, {state}>"
 
     # --- put and get -------------------------------------------------------------------------------------------
@@ -306,6 +306,8 @@ class Store:
             payload=got.payload,
             uptime=got.uptime,
             pid=got.pid,
+            keeper=got.keeper,
+            starts=got.starts,
             version=got.package,
             python=got.python,
         )
@@ -427,7 +429,7 @@ class Store:
                 retire_orphans()
                 if self._session.welcome.store != session.welcome.store:
                     warnings.warn(
-                        f"the store {self.name!r} (pid {session.welcome.pid}) has ended, and the names that it held are "
+                        f"the store {self.name!r} (pid {session.pid}) has ended, and the names that it held are "
                         f"gone; connected to a new one (pid {self._session.welcome.pid}). Existing views stay valid.",
                         StoreLostWarning,
                         stacklevel=_level_of_caller(),

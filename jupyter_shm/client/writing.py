@@ -70,14 +70,14 @@ def place(packed: Packed, publisher: str, find: Callable[[memoryview], Found | N
             parts.append((0, end, buffer.nbytes))
             own.append((end, buffer))
             end += buffer.nbytes
-    meta = _meta(packed, publisher, tuple(parts))
-    prefix = pack_prefix(tuple(contained), encode_meta(meta))
+    meta = _meta(packed, tuple(parts))
+    prefix = pack_prefix(tuple(contained), encode_meta(meta), publisher)
     start = len(prefix)
     buffers: list[tuple[int, Buffer]] = [(0, memoryview(prefix)), *((start + at, buffer) for at, buffer in own)]
     return Placed(start + end, meta.nbytes, meta.created_ns, buffers, tuple(contained))
 
 
-def _meta(packed: Packed, publisher: str, parts: tuple[tuple[int, int, int], ...]) -> Meta:
+def _meta(packed: Packed, parts: tuple[tuple[int, int, int], ...]) -> Meta:
     return Meta(
         kind=packed.kind,
         type=packed.type,
@@ -88,7 +88,6 @@ def _meta(packed: Packed, publisher: str, parts: tuple[tuple[int, int, int], ...
         python=(_PYTHON[0], _PYTHON[1]),
         cloudpickle=cloudpickle.__version__,
         by_value=packed.by_value,
-        publisher=publisher,
         pid=os.getpid(),
         created_ns=time.time_ns(),
         parts=parts,

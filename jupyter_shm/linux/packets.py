@@ -191,6 +191,11 @@ def listen(path: Path) -> socket.socket:
     return sock
 
 
+def adopt(fd: int) -> socket.socket:
+    """A socket out of a descriptor that another process has made and handed on; owned from now on."""
+    return socket.socket(fileno=fd)
+
+
 def accept(listener: socket.socket) -> socket.socket | None:
     """Accept one connection.
 

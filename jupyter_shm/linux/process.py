@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -57,6 +58,16 @@ def detach(argv: Sequence[str], *, log: Path, pass_fds: Sequence[int] = (), env:
     step_aside.wait()
 
 
+def set_name(name: str) -> None:
+    """Tell people apart what runs here: ``top`` and ``ps -o comm`` show it.
+
+    Args:
+        name: At most 15 bytes.
+    """
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as file:
+        file.write(name)
+
+
 def process_name(pid: int) -> str:
     """A short command line for messages.  Never raises.
 
@@ -76,6 +87,35 @@ def _proc(pid: int | str, name: str) -> bytes:
             return file.read()
     except OSError:
         return b""
+
+
+def processes_with(path: Path) -> list[int]:
+    """Processes that have a file open, as far as they can be seen from here: this user's, in this container.
+
+    Args:
+        path: The file; no process has it open if it is gone.
+    """
+    try:
+        wanted = path.stat()
+    except FileNotFoundError:
+        return []
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit() and _has_open(entry.path, wanted)]
+
+
+def _has_open(process: str, wanted: os.stat_result) -> bool:
+    try:
+        for entry in os.scandir(f"{process}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(entry.stat(), wanted):
+                    return True
+    except OSError:
+        pass  # it has ended, or is another user's
+    return False
+
+
+def is_running_module(pid: int, module: str) -> bool:
+    """Was this process started as ``python -m module``?  False when it is gone."""
+    return os.fsencode(module) in _proc(pid, "cmdline").split(b"\0")
 
 
 def private_bytes(pid: int | str = "self") -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-WIRE = 1
+WIRE = 2
 """Version of this language.  Releases that share it work together; raise it when a message changes its meaning."""
 
 
@@ -279,8 +279,10 @@ class Accounts(Message, frozen=True, tag="accounts"):
     names: int
     clients: int
     payload: int  # bytes of data, as published
-    uptime: float  # seconds
-    pid: int
+    uptime: float  # seconds since the first store process over this memory started
+    pid: int  # of the store
+    keeper: int  # process id of its keeper; 0 while it has none
+    starts: int  # store processes over this memory so far: 1, and one more each time that it was started again
     package: str
     python: str
 
@@ -289,7 +291,7 @@ class Refused(Message, frozen=True, tag="refused"):
     """The request was not carried out and nothing was changed."""
 
     number: int
-    reason: str  # one of errors.REASON_CODES
+    reason: str  # one of errors.REASON_CODES; "again": ask the same once more, under a new number
     text: str  # for people
 
 

@@ -10,14 +10,16 @@ from typing import get_args
 from ..errors import ProtocolError
 from . import messages, wire
 
-NEW, OPEN, DISCARDING = "new", "open", "discarding"
-"""Before Hello; after Welcome; after a protocol error: read and thrown away until the peer hangs up."""
+NEW, OPEN, RESUMED, DISCARDING = "new", "open", "resumed", "discarding"
+"""Before Hello; after Welcome; taken over from a store that died, and nothing read yet; after a protocol error: read
+and thrown away until the peer hangs up."""
 
 _OPEN_REQUESTS = tuple(kind for kind in get_args(messages.Request) if kind is not messages.Hello)
 
 LEGAL: dict[tuple[str, type], str] = {
     (NEW, messages.Hello): OPEN,
-    **{(OPEN, kind): OPEN for kind in _OPEN_REQUESTS},
+    (RESUMED, messages.Hello): OPEN,  # seen again: the store died before it had consumed it
+    **{(state, kind): OPEN for kind in _OPEN_REQUESTS for state in (OPEN, RESUMED)},
 }
 """(state, message) to the next state.  What is not in the table is ``illegal``."""
 
@@ -28,16 +30,19 @@ DESCRIPTORS: dict[type, int] = {messages.Welcome: 4}
 class Session:
     """One connection's place in the protocol.
 
+    Args:
+        state: ``NEW``, or for a connection that an earlier store has accepted ``RESUMED`` or ``DISCARDING``.
+
     Attributes:
-        state: ``NEW``, ``OPEN`` or ``DISCARDING``.
+        state: ``NEW``, ``OPEN``, ``RESUMED`` or ``DISCARDING``.
         wire: Wire version of the client, known once its first packet came.
     """
 
     __slots__ = ("number", "state", "wire")
 
-    def __init__(self) -> None:
-        self.state = NEW
-        self.wire = 0
+    def __init__(self, state: str = NEW) -> None:
+        self.state = state
+        self.wire = 0 if state == NEW else messages.WIRE
         self.number = 0
 
     def receive(self, packet: bytes, descriptors: int, truncated: bool = False) -> messages.Request | None:
@@ -68,7 +73,7 @@ class Session:
             raise ProtocolError(
                 f"a packet was longer than {wire.MAX_PACKET} bytes, or lost descriptors", reason="packet-truncated"
             )
-        if self.state == NEW:
+        if self.state == NEW or (self.state == RESUMED and packet.startswith(wire.MAGIC)):
             self.wire, packet = wire.split_opening(packet)
             if self.wire != messages.WIRE:
                 self.state = DISCARDING

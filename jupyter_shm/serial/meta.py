@@ -1,4 +1,4 @@
-"""The meta of a stored object: what it is, who made it, and where its parts lie.  No I/O here.
+"""The meta of a stored object: what it is, what made it, and where its parts lie.  No I/O here.
 
 It is encoded as one msgpack array.  A newer release may append fields; an older one then ignores them.
 """
@@ -38,7 +38,6 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
         python: (major, minor) of the publisher's Python.
         cloudpickle: Version of the publisher's cloudpickle.
         by_value: Functions or classes were pickled as code, which only the same Python minor version can read.
-        publisher: Name of the publisher for people.
         pid: Process id of the publisher.
         created_ns: Nanoseconds since 1970.
         parts: (source, offset, nbytes) for each part.  Source 0 is this object's own extent and the offset counts
@@ -54,7 +53,6 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
     python: tuple[int, int]
     cloudpickle: str
     by_value: bool
-    publisher: str
     pid: int
     created_ns: int
     parts: tuple[tuple[int, int, int], ...]

@@ -22,12 +22,13 @@ Part: TypeAlias = "memoryview | np.ndarray[Any, Any]"
 """One part's bytes: one-dimensional uint8.  What is built over it is writable exactly when it is."""
 
 
-def unpack(meta: Meta, parts: Sequence[Part]) -> Any:
+def unpack(meta: Meta, parts: Sequence[Part], publisher: str = "") -> Any:
     """Build the object over the parts, copying nothing that is large.
 
     Args:
         meta: Of the object.
         parts: One for each entry of ``meta.parts``.  They are held for as long as the object uses them.
+        publisher: Who that is, for people; only needed where ``meta.by_value``.
 
     Returns:
         The object.  Its arrays are read-only where their part is; arrays of less than
@@ -40,19 +41,20 @@ def unpack(meta: Meta, parts: Sequence[Part]) -> Any:
     if meta.kind == NDARRAY:
         return _array(meta, parts)
     if meta.kind == PICKLE:
-        return _load(meta, parts)
+        return _load(meta, parts, publisher)
     raise DeserializeError(
         f"this {meta.type} was stored in the form {meta.kind!r}, which this release of jupyter_shm does not know. "
         "Upgrade jupyter_shm in this kernel to the publisher's release."
     )
 
 
-def copy_out(meta: Meta, parts: Sequence[Part]) -> Any:
+def copy_out(meta: Meta, parts: Sequence[Part], publisher: str = "") -> Any:
     """Build an ordinary private object: writable, and sharing nothing with the parts.
 
     Args:
         meta: Of the object.
         parts: One for each entry of ``meta.parts``; they may go as soon as this returns.
+        publisher: As for ``unpack``.
 
     Returns:
         The object; arrays keep their order.
@@ -63,9 +65,10 @@ def copy_out(meta: Meta, parts: Sequence[Part]) -> Any:
     """
     if meta.kind == PICKLE:
         # Part 0 is read once and nothing of it is kept.
-        return unpack(meta, [*parts[:1], *(np.array(part, dtype=np.uint8) for part in parts[1:])])
+        copies = (np.array(part, dtype=np.uint8) for part in parts[1:])
+        return unpack(meta, [*parts[:1], *copies], publisher)
     # The copy of the array, not an array over copied bytes: it then owns its memory and can be resized.
-    return unpack(meta, parts).copy(order="K")
+    return unpack(meta, parts, publisher).copy(order="K")
 
 
 def _array(meta: Meta, parts: Sequence[Part]) -> np.ndarray[Any, Any]:
@@ -96,11 +99,11 @@ def _order(spec: ArraySpec) -> Literal["C", "F"]:
     return "F" if spec.order == "F" else "C"
 
 
-def _load(meta: Meta, parts: Sequence[Part]) -> Any:
+def _load(meta: Meta, parts: Sequence[Part], publisher: str) -> Any:
     here = sys.version_info[:2]
     if meta.by_value and tuple(meta.python) != here:
         raise PythonMismatchError(
-            f"this {meta.type} holds functions or classes that {meta.publisher or 'its publisher'} defined in a "
+            f"this {meta.type} holds functions or classes that {publisher or 'its publisher'} defined in a "
             f"notebook under Python {_dotted(meta.python)}; this is Python {_dotted(here)}. Functions and classes "
             "pickled by value need the Python that wrote them: read it there, or move them to a module that both import."
         )

@@ -1,33 +1,35 @@
-"""``python -m jupyter_shm.store``: one store, started by a client's first use (client/launch.py) or the CLI."""
+"""``python -m jupyter_shm.store``: one store and its keeper, started by a client's first use or the CLI.
+
+This process is the keeper; the store is its child.  A store whose keeper died starts another one with
+``--channel-fd``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
-import platform
 import resource
-import secrets
+import socket
 import sys
-import time
 
-from .. import __version__
 from ..errors import ShmError
-from ..linux.limits import capacity_setting, default_capacity, heap_nbytes
+from ..linux import packets, process
 from ..linux.machine import require_linux
-from ..sizes import format_size
-from .core import Core
-from .daemon import Daemon
-from .doorway import Doorway
-from .holders import Holders
-from .ledger import Ledger
-from .regions import Regions
+from ..linux.runtime import store_paths
+from .assembly import Settings, StoreEndedError, assemble
+from .keeper import Keeper
+from .lodging import LOCK, READY, Lodged
+from .vault import Vault
 
 log = logging.getLogger("jupyter_shm.store")
 
+KEEPER_NAME, STORE_NAME = "shm-keeper", "shm-store"
+"""What the two processes are called; their command lines are the same, for one is forked from the other."""
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a store until it ends.
+    """Keep a store running until it ends.
 
     The caller holds the store's lock and passes its descriptor on; what goes wrong before the first client can
     connect is written to ``--ready-fd``, and ``ready`` when nothing does.
@@ -36,52 +38,71 @@ def main(argv: list[str] | None = None) -> int:
         The exit status.
     """
     options = _parse(argv)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    try:
-        daemon = _build(options)
-    except (ShmError, OSError) as error:
-        log.critical("cannot start: %s", error)
-        os.write(options.ready_fd, f"{getattr(error, 'reason', 'start')}\n{error}".encode())
-        return 1
-    daemon.heed_signals()  # before anybody can know that there is something to be ended
-    os.write(options.ready_fd, b"ready")
-    os.close(options.ready_fd)
-    try:
-        daemon.run()
-    except Exception:
-        log.exception("the store ends by an error of its own")
-        return 1
-    return 0
+    logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    process.set_name(KEEPER_NAME)
+    settings = Settings(options.store, options.capacity)
+    os.umask(0o077)
+    _raise_descriptor_limit()
+    if options.channel_fd is not None:
+        return Keeper({}, lambda *theirs: _run(settings, *theirs)).run(packets.adopt(options.channel_fd))
+    lodged = {LOCK: Lodged(b"", (options.lock_fd,)), READY: Lodged(b"", (options.ready_fd,))}
+    return Keeper(lodged, lambda *theirs: _run(settings, *theirs)).run()
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m jupyter_shm.store", description=main.__doc__)
     parser.add_argument("--store", required=True, help="name of the store")
-    parser.add_argument("--lock-fd", type=int, required=True, help="descriptor that holds the store's lock")
-    parser.add_argument("--ready-fd", type=int, required=True, help="descriptor to tell success or failure on")
     parser.add_argument("--capacity", type=int, help="bytes; JUPYTER_SHM_CAPACITY or half of the memory if omitted")
+    parser.add_argument("--lock-fd", type=int, help="descriptor that holds the store's lock")
+    parser.add_argument("--ready-fd", type=int, help="descriptor to tell success or failure on")
+    parser.add_argument("--channel-fd", type=int, help="descriptor of the channel to a store that runs already")
     return parser.parse_args(argv)
 
 
-def _build(options: argparse.Namespace) -> Daemon:
-    require_linux()
-    os.umask(0o077)
-    _raise_descriptor_limit()
-    capacity = options.capacity or capacity_setting() or default_capacity()
-    store = secrets.randbits(64)
-    doorway = Doorway(options.store, options.lock_fd)
-    regions = Regions(heap_nbytes(), store)
-    python = platform.python_version()
-    core = Core(
-        Ledger(capacity, heap_nbytes()),
-        Holders(),
-        (store, os.getpid(), __version__, python),
-        time.monotonic(),
-    )
-    identity = f"the running store (jupyter_shm {__version__}, {sys.executable}, Python {python}, pid {os.getpid()})"
-    daemon = Daemon(doorway, regions, core, identity)
-    log.info("%s serves %s, capacity %s", identity, doorway.paths.socket, format_size(capacity))
-    return daemon
+def _run(settings: Settings, channel: socket.socket, lodged: dict[str, Lodged]) -> int:
+    """The life of one store process, forked by the keeper."""
+    process.set_name(STORE_NAME)
+    vault = Vault(channel, lodged, lambda: _start_keeper(settings))
+    try:
+        require_linux()
+        daemon = assemble(settings, vault)
+    except StoreEndedError:
+        vault.say_ended("the store before had ended")
+        return 0
+    except (ShmError, OSError) as error:
+        log.critical("cannot start: %s", error)
+        _tell(vault, f"{getattr(error, 'reason', 'start')}\n{error}")
+        return 1
+    daemon.heed_signals()  # before anybody can know that there is something to be ended
+    vault.say_serving()
+    _tell(vault, "ready")
+    daemon.run()
+    return 0
+
+
+def _tell(vault: Vault, text: str) -> None:
+    """Tell whoever started the first store, and waits."""
+    if READY in vault:
+        ready = vault[READY].descriptors[0]
+        vault.let_go(READY)
+        os.write(ready, text.encode())
+        os.close(ready)
+
+
+def _start_keeper(settings: Settings) -> socket.socket:
+    """Another keeper in the place of one that died: a process of its own, which nobody waits for."""
+    ours, theirs = packets.pair()
+    with theirs:
+        fd = theirs.fileno()
+        argv = [sys.executable, "-m", "jupyter_shm.store", "--store", settings.store, "--channel-fd", str(fd)]
+        argv += ["--capacity", str(settings.capacity)] if settings.capacity else []
+        try:
+            log_file = store_paths(settings.store).log
+            process.detach(argv, log=log_file, pass_fds=(fd,), env=dict(os.environ))
+        except BaseException:
+            ours.close()
+            raise
+    return ours
 
 
 def _raise_descriptor_limit() -> None:

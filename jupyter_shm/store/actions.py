@@ -57,6 +57,30 @@ class SetRow:
 
 
 @dataclass(slots=True)
+class SetEnder:
+    """Write, before a slot is made DYING, whose request that was: it is then known when it is seen again."""
+
+    slot: int
+    client: int
+    number: int
+
+
+@dataclass(slots=True)
+class SetReads:
+    """Write how often an object was fetched by clients that have hung up."""
+
+    slot: int
+    reads: int
+
+
+@dataclass(slots=True)
+class NoteClient:
+    """What the next store has to know of this client has changed."""
+
+    conn: int
+
+
+@dataclass(slots=True)
 class OpenTable:
     """Make the lease table of a new client; it travels with the Welcome that follows."""
 
@@ -87,4 +111,17 @@ class Exit:
     reason: str
 
 
-Action: TypeAlias = WriteRecord | SetState | SetName | ClearName | SetRow | OpenTable | Send | Punch | Exit
+Action: TypeAlias = (
+    WriteRecord
+    | SetState
+    | SetName
+    | ClearName
+    | SetRow
+    | SetEnder
+    | SetReads
+    | NoteClient
+    | OpenTable
+    | Send
+    | Punch
+    | Exit
+)

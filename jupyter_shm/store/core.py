@@ -3,14 +3,18 @@
 Laws of the core:
 
 1. Whatever changes what a name means is answered after the actions that make the index show it.
-2. No is said only after the sockets were drained: questions and requests that do not fit are kept until ``settle``.
+2. No is said only after the sockets were drained: questions, and requests that do not fit, wait for that.
 3. When an object may be freed is decided in ``reclaim``, and nowhere else.
+4. The number of a request that changes something is in its client's row before the answer is sent, also when it was
+   refused.  A client's requests are carried out in the order of their numbers.  So a request that is seen again, by
+   the store that comes after one that died, is known: it is answered (``aftermath``), and not carried out twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,11 +23,26 @@ from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..tables.layout import FREE, LIVE, MAX_CLIENTS, RESERVED, Record, object_id
 from . import report
-from .actions import Action, Exit, OpenTable, Punch, Send, SetName, SetRow, SetState, WriteRecord
+from .actions import (
+    Action,
+    Exit,
+    NoteClient,
+    OpenTable,
+    Punch,
+    Send,
+    SetEnder,
+    SetName,
+    SetReads,
+    SetRow,
+    SetState,
+    WriteRecord,
+)
+from .aftermath import Aftermath
+from .clients import Client, Clients
 from .holders import Holders
+from .inquiries import Inquiries
 from .ledger import Ledger, Object, Reservation
 from .reclaim import GRACE, Reclaim
-from .waiters import Waiter, Waiters
 
 ROOM_PATIENCE = 0.9
 """Seconds that a put waits for grace times to end before it is refused: StoreFullError comes within a second."""
@@ -32,17 +51,19 @@ IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
 
 
-@dataclass(eq=False, slots=True)
-class Client:
-    """One connection that said hello."""
+CHANGES = (m.Reserve, m.Commit, m.Delete)
+"""Requests that change something: their numbers are in the rows."""
 
-    conn: int
-    id: int
-    row: int
-    hello: m.Hello
-    applied: int = 0  # number of the last request that was applied
-    reservations: dict[int, Reservation] = field(default_factory=dict)  # by id
-    anonymous: dict[int, Object] = field(default_factory=dict)  # by id
+
+class Identity(NamedTuple):
+    """What a store says of itself."""
+
+    store: int  # random number of 64 bits, the same for all processes over one memory
+    pid: int
+    package: str  # version of jupyter_shm
+    python: str  # "3.11.7"
+    since: float  # seconds of the monotonic clock when the first process over this memory started
+    starts: int = 1  # processes over this memory so far
 
 
 @dataclass(slots=True)
@@ -59,36 +80,33 @@ class Core:
     """All state of the store but the bytes.
 
     Args:
-        ledger: The books, empty at first.
+        ledger: The books: empty, or what a store that died has left.
         holders: The clients' lease tables; the daemon adds and removes them.
-        identity: ``(store id, pid, package version, Python version)``, told to clients.
+        identity: What clients are told.
         now: Seconds of a monotonic clock.
+        aftermath: What is known of requests that a store that died had carried out.
 
     Attributes:
-        clients: Everybody who said hello, by connection.
+        clients: Everybody who said hello.
         room: How many bytes the machine can give right now, for a put of so many; asked before an extent is granted.
             Whoever runs the core sets it.
+        keeper: Process id of the keeper, which whoever runs the core knows.
     """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        holders: Holders,
-        identity: tuple[int, int, str, str],
-        now: float,
+        self, ledger: Ledger, holders: Holders, identity: Identity, now: float, aftermath: Aftermath | None = None
     ) -> None:
         self.ledger = ledger
         self.holders = holders
-        self.clients: dict[int, Client] = {}  # by conn
-        self._by_id: dict[int, Client] = {}
-        self._store, self._pid, self._package, self._python = identity
+        self.aftermath = aftermath or Aftermath(ledger)
+        self.clients = Clients(self.aftermath.last_client)
         self.room: Callable[[int], int] = _same
-        self._started = self._idle_since = now
-        self._last_client = 0
-        self._free_rows = list(range(MAX_CLIENTS - 1, -1, -1))
-        self._waiters = Waiters()
-        self._questions: list[tuple[Client, m.Look | m.Wait | m.List | m.Info]] = []
+        self.keeper = 0
+        self._identity = identity
+        self._idle_since = now
+        self._asking: list[Client] = []
         self._parked: list[Parked] = []
+        self._inquiries = Inquiries(ledger, holders, self.clients)
         self._reclaim = Reclaim(ledger, holders)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
             m.Forked: self._forked,
@@ -108,6 +126,9 @@ class Core:
     def received(self, conn: int, message: m.Request, now: float, contained: tuple[int, ...] = ()) -> list[Action]:
         """A client sent a message that is legal in its session.
 
+        A question is only noted; ``answer`` answers it.  What the client sends behind a request that is not answered
+        yet has to be kept back until it is, but for a Wait: law 4.
+
         Args:
             conn: The daemon's number of the connection.
             message: What came.
@@ -124,11 +145,19 @@ class Core:
         if client is None:
             return []  # refused at hello, and told so
         if isinstance(message, (m.Look, m.Wait, m.List, m.Info)):
-            self._questions.append((client, message))
+            client.question = message
+            self._asking.append(client)
             return []
+        if isinstance(message, CHANGES) and message.number <= client.applied:
+            return [Send(conn, self.aftermath.answer(client, message))]
         if isinstance(message, m.Commit):
             return self._commit(client, message, contained)
         return self._verbs[type(message)](client, message, now)
+
+    def refused(self, conn: int, number: int, reason: str, text: str) -> list[Action]:
+        """A request that changes something cannot be carried out, for a reason that only the daemon can see."""
+        client = self.clients.get(conn)
+        return self._refuse(client, number, reason, text) if client is not None else []
 
     def hung_up(self, conn: int, now: float) -> list[Action]:
         """The peer's end is closed: its reservations, anonymous objects and leases are over.
@@ -136,30 +165,40 @@ class Core:
         Call it before the client's lease table is taken away: the reads it counted are kept.
         """
         self._reclaim.stamp(now)
-        client = self.clients.pop(conn, None)
+        client = self.clients.leave(conn)
         if client is None:
             return []
-        self._waiters.hung_up(conn)
-        self._questions = [entry for entry in self._questions if entry[0] is not client]
+        self._inquiries.hung_up(conn)
+        self._asking = [other for other in self._asking if other is not client]
         self._parked = [entry for entry in self._parked if entry.client is not client]
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
         for object in list(client.anonymous.values()):
             actions += self._condemn(object)
-        del self._by_id[client.id]
         for slot, generation, _count, reads in self.holders.touched(client.id):
-            self._reclaim.lease_ended(object_id(slot, generation), reads, now)
-        self._free_rows.append(client.row)
+            total = self._reclaim.lease_ended(object_id(slot, generation), reads, now)
+            if total:
+                actions.append(SetReads(slot, total))
         self._idle_since = now
         return [*actions, SetRow(client.row, 0, 0)]
 
-    def settle(self, now: float) -> list[Action]:
-        """All sockets were drained: say what had to wait for that, and free what can be freed."""
+    def answer(self, conn: int, now: float) -> list[Action]:
+        """All sockets were drained: answer what this client has asked."""
         self._reclaim.stamp(now)
-        actions = self._reclaim.look(now)
-        questions, self._questions = self._questions, []
-        for client, question in questions:
-            actions += self._answer(client, question)
-        actions += self._retry_parked(now)
+        client = self.clients.get(conn)
+        if client is None or client.question is None:
+            return []
+        question, client.question = client.question, None
+        self._asking = [other for other in self._asking if other is not client]
+        return self._inquiries.answer(client, question)
+
+    def asking(self) -> list[int]:
+        """Connections of those whose question is not answered yet, in the order in which they asked."""
+        return [client.conn for client in self._asking]
+
+    def settle(self, now: float) -> list[Action]:
+        """All sockets were drained: free what can be freed, and decide about those who wait for room."""
+        self._reclaim.stamp(now)
+        actions = [*self._reclaim.look(now), *self._retry_parked(now)]
         if self.ledger.objects or self.clients:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
@@ -167,9 +206,9 @@ class Core:
         return actions
 
     def deadline(self, now: float) -> float | None:
-        """When ``settle`` is to be called at the latest, in the clock's seconds; ``None``: not before an event."""
+        """When to drain, ``answer`` and ``settle`` at the latest, in the clock's seconds; ``None``: after an event."""
         self._reclaim.stamp(now)
-        if self._questions:
+        if self._asking:
             return now
         times = [entry.until if self.ledger.in_grace else now for entry in self._parked]
         due = self._reclaim.next_look()
@@ -185,23 +224,68 @@ class Core:
         entry = client.reservations.get(reservation) if client else None
         return (entry.offset, entry.extent) if entry else None
 
+    # --- after a store that died --------------------------------------------------------------------------------
+
+    def resume(self, conn: int, id: int, row: int, hello: m.Hello, applied: int) -> None:
+        """Go on with a client that an earlier store has welcomed.
+
+        Args:
+            conn: The daemon's number of the connection.
+            id, row, hello: As the earlier store has noted them.
+            applied: What the row says.
+        """
+        applied = max(applied, self.aftermath.applied.get(id, 0))
+        self.clients.resume(conn, id, row, hello, applied)
+
+    def recover(self, now: float) -> list[Action]:
+        """Everybody was resumed: let the rows say what the slots say, and take back what has no owner any more.
+
+        To be carried out before anything else is told to the core.
+        """
+        actions: list[Action] = [SetRow(client.row, client.id, client.applied) for client in self.clients]
+        for entry in list(self.ledger.reservations.values()):
+            owner = self.clients.by_id(entry.client)
+            if owner is not None:
+                owner.reservations[entry.id] = entry
+            else:
+                actions += self._give_back(entry)
+        for object in [object for object in self.ledger.objects.values() if object.state == LIVE and not object.name]:
+            owner = self.clients.by_id(object.client)
+            if owner is not None:
+                owner.anonymous[object.id] = object
+            else:
+                actions += self._condemn(object)
+        self._reclaim.resume()
+        self._reclaim.stamp(now)
+        return actions
+
+    def was_applied(self, conn: int, message: m.Request) -> bool:
+        """Is this, seen again, a request that was carried out, or refused?"""
+        client = self.clients.get(conn)
+        return client is not None and isinstance(message, CHANGES) and message.number <= client.applied
+
+    def wait_again(self, conn: int, message: m.Wait) -> list[Action]:
+        """Go on with a wait that an earlier store has not answered."""
+        client = self.clients.get(conn)
+        return self._inquiries.wait(client, message) if client is not None else []
+
     # --- requests ----------------------------------------------------------------------------------------------
 
     def _hello(self, conn: int, hello: m.Hello) -> list[Action]:
-        if not self._free_rows:
+        is_new = conn not in self.clients
+        client = self.clients.admit(conn, hello) if is_new else self.clients[conn]
+        if client is None:
             text = f"the store serves {MAX_CLIENTS} clients, and so many are connected; end some of them"
             return [Send(conn, m.Refused(0, "connection", text))]
-        self._last_client += 1
-        client = Client(conn, self._last_client, self._free_rows.pop(), hello)
-        self.clients[conn] = self._by_id[client.id] = client
-        welcome = m.Welcome(
-            client.id, client.row, self._store, self._pid, self.ledger.capacity, self._package, self._python
-        )
-        return [SetRow(client.row, client.id, 0), OpenTable(conn, client.id), Send(conn, welcome)]
+        us = self._identity
+        welcome = m.Welcome(client.id, client.row, us.store, us.pid, self.ledger.capacity, us.package, us.python)
+        if not is_new:
+            return [Send(conn, welcome)]  # seen again: the store died before it was known that it had been welcomed
+        return [SetRow(client.row, client.id, 0), OpenTable(conn, client.id), NoteClient(conn), Send(conn, welcome)]
 
     def _forked(self, client: Client, request: m.Forked, _now: float) -> list[Action]:
         client.hello = msgspec.structs.replace(client.hello, pid=request.pid)
-        return []
+        return [NoteClient(client.conn)]
 
     def _reserve(self, client: Client, request: m.Reserve, now: float) -> list[Action]:
         if request.nbytes < 1:
@@ -225,7 +309,7 @@ class Core:
         return [
             WriteRecord(entry.slot, record),
             SetState(entry.slot, entry.generation, RESERVED),
-            *self._applied(client, request.number),
+            self._applied(client, request.number),
             Send(client.conn, m.Reserved(request.number, entry.id, entry.offset)),
         ]
 
@@ -240,7 +324,7 @@ class Core:
             return self._refuse(client, request.number, error.reason, str(error))
         old = self.ledger.names.get(request.name) if name else None
         if old is not None and not request.overwrite:
-            return self._refuse(client, request.number, "exists", report.exists(old))
+            return self._refuse(client, request.number, "exists", report.exists(old, self.ledger))
         contained = tuple(dict.fromkeys(contained))
         for id in contained:
             if not self._may_contain(client, id):
@@ -269,6 +353,8 @@ class Core:
             version=old.version + 1 if old else 1,
             contained=contained,
         )
+        # In this order: a store that dies in between leaves two slots with one extent, or two names with one meaning,
+        # and the next one knows which of them counts (``restore``).
         actions: list[Action] = [
             WriteRecord(object.slot, _record(object, name)),
             SetState(object.slot, object.generation, LIVE),
@@ -281,11 +367,10 @@ class Core:
             self.ledger.names[object.name] = object
         else:
             client.anonymous[object.id] = object
-        answer = m.Committed(
-            request.number, object.id, object.version, old.version if old else 0, old.label if old else ""
-        )
-        actions += [*self._applied(client, request.number), Send(client.conn, answer)]
-        return actions + self._announce(object.name)
+        replaced = (old.version, self.ledger.label(old)) if old else (0, "")
+        answer = m.Committed(request.number, object.id, object.version, *replaced)
+        actions += [self._applied(client, request.number), Send(client.conn, answer)]
+        return actions + self._inquiries.announce(object.name)
 
     def _abandon(self, client: Client, request: m.Abandon, _now: float) -> list[Action]:
         entry = client.reservations.get(request.reservation)
@@ -293,9 +378,7 @@ class Core:
 
     def _cancel(self, client: Client, request: m.Cancel, _now: float) -> list[Action]:
         number = request.number
-        self._waiters.cancel(client.conn, number)
-        self._questions = [e for e in self._questions if e[0] is not client or e[1].number != number]
-        self._parked = [e for e in self._parked if e.client is not client or e.request.number != number]
+        self._inquiries.cancel(client, number)
         actions: list[Action] = []
         for entry in [entry for entry in client.reservations.values() if entry.request == number]:
             actions += self._release(client, entry)
@@ -304,13 +387,14 @@ class Core:
         return actions
 
     def _delete(self, client: Client, request: m.Delete, _now: float) -> list[Action]:
-        object = self._meant(request.name, request.id)
+        object = self.ledger.meant(request.name, request.id)
         if object is None:
             # Not a question that has to wait for a drain: deletes and named puts are answered in the order they came.
             return self._refuse(client, request.number, "not-found", report.missing(request.name, request.id))
         return [
+            SetEnder(object.slot, client.id, request.number),
             *self._condemn(object),
-            *self._applied(client, request.number),
+            self._applied(client, request.number),
             Send(client.conn, m.Done(request.number)),
         ]
 
@@ -323,11 +407,10 @@ class Core:
         return []
 
     def _people(self, client: Client, request: m.Clients, _now: float) -> list[Action]:
-        people = [m.Person(c.id, c.hello.pid, c.hello.label, c.hello.kernel) for c in self.clients.values()]
-        return [Send(client.conn, report.people(people, request))]
+        return self._inquiries.people(client, request)
 
     def _stats(self, client: Client, request: m.Stats, now: float) -> list[Action]:
-        ledger = self.ledger
+        ledger, us = self.ledger, self._identity
         accounts = m.Accounts(
             number=request.number,
             capacity=ledger.capacity,
@@ -338,65 +421,44 @@ class Core:
             names=len(ledger.names),
             clients=len(self.clients),
             payload=min(ledger.payload, m.MAX_COUNT),
-            uptime=now - self._started,
-            pid=self._pid,
-            package=self._package,
-            python=self._python,
+            uptime=now - us.since,
+            pid=us.pid,
+            keeper=self.keeper,
+            starts=us.starts,
+            package=us.package,
+            python=us.python,
         )
         return [Send(client.conn, accounts)]
 
     def _stop(self, client: Client, request: m.Stop, _now: float) -> list[Action]:
-        others = [other.hello for other in self.clients.values() if other.hello.pid != client.hello.pid]
+        others = [other.hello for other in self.clients if other.hello.pid != client.hello.pid]
         if others and not request.force:
-            return self._refuse(client, request.number, "in-use", report.in_use(others))
+            return [Send(client.conn, m.Refused(request.number, "in-use", report.in_use(others)))]
         return [Send(client.conn, m.Done(request.number)), Exit(f"pid {client.hello.pid} asked for it")]
 
-    # --- questions, answered after a drain ----------------------------------------------------------------------
-
-    def _answer(self, client: Client, question: m.Look | m.Wait | m.List | m.Info) -> list[Action]:
-        if isinstance(question, m.Look):
-            object = self.ledger.names.get(question.name)
-            if object is None:
-                return self._refuse(client, question.number, "not-found", report.missing(question.name, 0))
-            return [Send(client.conn, m.Found(question.number, object.id))]
-        if isinstance(question, m.Wait):
-            waiter = Waiter(client.conn, question.number, question.names, question.count)
-            ready = self._ready(waiter)
-            if ready is None:
-                self._waiters.add(waiter)
-            return [ready] if ready else []
-        if isinstance(question, m.List):
-            page = report.page(self.ledger, self.holders, question)
-            return [Send(client.conn, page)]
-        object = self._meant(question.name, question.id, dying=True)
-        if object is None or not self._is_there(object):
-            return self._refuse(client, question.number, "not-found", report.missing(question.name, question.id))
-        return [Send(client.conn, m.Facts(question.number, report.facts(object, self.holders)))]
-
-    def _ready(self, waiter: Waiter) -> Send | None:
-        names = tuple(name for name in waiter.names if name in self.ledger.names)
-        return Send(waiter.conn, m.Ready(waiter.number, names)) if len(names) >= waiter.count else None
-
-    def _announce(self, name: str) -> list[Action]:
-        actions: list[Action] = []
-        for waiter in self._waiters.of(name) if name else ():
-            ready = self._ready(waiter)
-            if ready is not None:
-                self._waiters.cancel(waiter.conn, waiter.number)
-                actions.append(ready)
-        return actions
+    # --- objects and reservations -------------------------------------------------------------------------------
 
     def _condemn(self, object: Object, keep_name: bool = False) -> list[Action]:
-        publisher = None if object.name else self._by_id.get(object.client)
+        publisher = None if object.name else self.clients.by_id(object.client)
         if publisher is not None:
             publisher.anonymous.pop(object.id, None)
         return self._reclaim.condemn(object, keep_name)
 
     def _release(self, client: Client, entry: Reservation) -> list[Action]:
         del client.reservations[entry.id]
+        return self._give_back(entry)
+
+    def _give_back(self, entry: Reservation) -> list[Action]:
         offset, nbytes = self.ledger.release(entry)
         actions: list[Action] = [SetState(entry.slot, entry.generation, FREE)]
         return [*actions, Punch(offset, nbytes)] if nbytes else actions
+
+    def _may_contain(self, client: Client, id: int) -> bool:
+        object = self.ledger.objects.get(id)
+        if object is None:
+            return False
+        is_leased = self.holders.holds(client.id, object.slot, object.generation)
+        return object.state == LIVE or is_leased or object.containers > 0
 
     # --- a full store -------------------------------------------------------------------------------------------
 
@@ -425,34 +487,14 @@ class Core:
             entry.until, entry.is_extended = now + 2 * GRACE, True
         return now < entry.until
 
-    # --- small things -------------------------------------------------------------------------------------------
+    # --- answers ------------------------------------------------------------------------------------------------
 
-    def _meant(self, name: str, id: int, dying: bool = False) -> Object | None:
-        object = self.ledger.objects.get(id) if id else self.ledger.names.get(name)
-        if object is None or (object.state != LIVE and not dying) or (name and object.name != name):
-            return None
-        return object
-
-    def _is_there(self, object: Object) -> bool:
-        """Is it LIVE, or held by somebody, as the list tells?"""
-        if object.state == LIVE or object.is_held or object.containers:
-            return True
-        return bool(self.holders.clients(object.slot, object.generation))
-
-    def _may_contain(self, client: Client, id: int) -> bool:
-        object = self.ledger.objects.get(id)
-        if object is None:
-            return False
-        is_leased = self.holders.holds(client.id, object.slot, object.generation)
-        return object.state == LIVE or is_leased or object.containers > 0
-
-    def _applied(self, client: Client, number: int) -> list[Action]:
-        # A request that had to wait for room is applied after later ones: the row says the highest.
-        client.applied = max(client.applied, number)
-        return [SetRow(client.row, client.id, client.applied)]
+    def _applied(self, client: Client, number: int) -> Action:
+        client.applied = number
+        return SetRow(client.row, client.id, number)
 
     def _refuse(self, client: Client, number: int, reason: str, text: str) -> list[Action]:
-        return [Send(client.conn, m.Refused(number, reason, text))]
+        return [self._applied(client, number), Send(client.conn, m.Refused(number, reason, text))]
 
 
 def _same(nbytes: int) -> int:

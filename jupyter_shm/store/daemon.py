@@ -1,4 +1,8 @@
-"""The loop: packets in, core asked, actions carried out.  It decides nothing, and it never waits but for events."""
+"""The loop: packets in, core asked, actions carried out.  It decides nothing, and it never waits but for events.
+
+A packet is peeked, carried out, answered and then consumed, so that the store that comes after one that died finds
+it.  While its answer is outstanding, nothing behind it is read.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from zlib import crc32
 
 import msgspec
 
@@ -18,11 +23,14 @@ from ..linux.barrier import membarrier_expedited
 from ..linux.limits import available_memory, machine_memory
 from ..protocol import messages as m
 from ..protocol import wire
+from ..protocol.session import DISCARDING, RESUMED
 from . import actions as a
 from .core import Core
 from .doorway import Doorway
+from .lodging import LISTENER, LOCK, ClientNote, client_key, encode_note, wait_key
 from .peers import Peer
 from .regions import Regions, TableMemory
+from .vault import Vault
 
 log = logging.getLogger("jupyter_shm.store")
 
@@ -45,17 +53,23 @@ class Daemon:
         doorway: Where clients come in; owned.
         regions: The memory; owned.
         core: The decisions.
+        vault: What the keeper keeps; owned.
         identity: What is said to a client of another wire version.
     """
 
-    def __init__(self, doorway: Doorway, regions: Regions, core: Core, identity: str) -> None:
+    def __init__(self, doorway: Doorway, regions: Regions, core: Core, vault: Vault, identity: str) -> None:
         self._doorway = doorway
         self._regions = regions
+        self._vault = vault
+        self._vault_fd = -1  # as the loop knows it
+        self._vault_mask = 0
         self._core = core
         core.room = self._room
         self._identity = identity
         self._peers: dict[int, Peer] = {}  # by fd, which is also the core's `conn`
         self._by_pidfd: dict[int, Peer] = {}  # those that are only waited for until their process ends
+        self._unwelcomed: list[a.Send] = []  # until the keeper has what is theirs
+        self._answered: list[Peer] = []  # whose packet at the head may be done now
         self._exit: str | None = None
         self._is_deaf = False  # no descriptor is left for another connection
         self._next_try = math.inf  # when to try again what failed for lack of something
@@ -63,13 +77,17 @@ class Daemon:
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup, select.EPOLLIN)
         self._listen()
+        self._mind_vault()
         self._do: dict[type, Callable[..., None]] = {
             a.WriteRecord: lambda do: regions.index.write_record(do.slot, do.record),
             a.SetState: lambda do: regions.index.set_state(do.slot, do.generation, do.state),
             a.SetName: lambda do: regions.index.set_name(do.name, do.slot, do.old),
             a.ClearName: lambda do: regions.index.clear_name(do.name, do.slot),
             a.SetRow: lambda do: regions.index.set_row(do.row, do.client, do.number),
+            a.SetEnder: lambda do: regions.index.set_ender(do.slot, do.client, do.number),
+            a.SetReads: lambda do: regions.index.set_reads(do.slot, do.reads),
             a.Punch: lambda do: regions.punch(do.offset, do.nbytes),
+            a.NoteClient: lambda do: self._note(self._peers[do.conn]),
             a.OpenTable: self._open_table,
             a.Send: self._send,
             a.Exit: self._leave,
@@ -81,18 +99,20 @@ class Daemon:
             signal.signal(number, self._signalled)
 
     def run(self) -> None:
-        """Serve until the core or a signal says that it is over, then let go of everything."""
-        try:
-            while self._exit is None:
-                self._poll(self._patience())
-                if time.monotonic() >= self._next_try:
-                    self._try_again()
-                deadline = self._core.deadline(time.monotonic())
-                if deadline is not None and deadline <= time.monotonic():
-                    self._settle()
-            log.info("the store ends: %s", self._exit)
-        finally:
-            self._close()
+        """Serve until the core or a signal says that it is over, then let go of everything.
+
+        An exception is the end of this process and not of the store: nothing is let go of, and the keeper goes on.
+        """
+        while self._exit is None:
+            self._poll(self._patience())
+            if time.monotonic() >= self._next_try:
+                self._try_again()
+            deadline = self._core.deadline(time.monotonic())
+            if deadline is not None and deadline <= time.monotonic():
+                self._settle()
+            self._mind_vault()
+        log.info("the store ends: %s", self._exit)
+        self._close()
 
     def _room(self, nbytes: int) -> int:
         """How many bytes the machine can give: the core's question before it grants an extent.
@@ -104,11 +124,76 @@ class Daemon:
         margin = min(64 << 20, machine_memory() // 50)
         return max(0, available_memory() - self._core.ledger.reserved - margin)
 
+    # --- after a store that died --------------------------------------------------------------------------------
+
+    def resume(self, note: ClientNote, conn: int, table: int) -> None:
+        """Go on with a client that an earlier store has welcomed.
+
+        Args:
+            note: What that store has noted of it.
+            conn, table: Descriptors of its connection and its lease table; owned from now on.
+        """
+        sock = packets.adopt(conn)
+        pid = packets.peer_credentials(sock).pid
+        peer = self._peers[conn] = Peer(sock, pid, DISCARDING if note.is_ended else RESUMED)
+        peer.client, peer.leases = note.client, TableMemory(note.client, table)
+        self._core.holders.add(note.client, peer.leases.table)
+        owner, number = self._regions.index.row(note.row)
+        self._core.resume(conn, note.client, note.row, note.hello, number if owner == note.client else 0)
+        self._epoll.register(conn, peer.mask)
+
+    def recover(self) -> None:
+        """Everybody was resumed: answer what was carried out, and has perhaps not been answered, before all else."""
+        self._perform(self._core.recover(time.monotonic()))
+        heads = {peer: packet for peer in self._peers.values() if (packet := self._peek(peer)) is not None}
+        applied = [peer for peer, packet in heads.items() if self._was_applied(peer, packet)]
+        self._suspect({peer: packet for peer, packet in heads.items() if peer not in applied})
+        for peer in applied:
+            self._receive(peer, heads[peer])
+
+    def resume_wait(self, client: int, packet: bytes) -> None:
+        """Go on with a wait that an earlier store has taken out of its queue."""
+        peer = next((peer for peer in self._peers.values() if peer.client == client), None)
+        message = wire.decode_request(packet)
+        if peer is not None and isinstance(message, m.Wait):
+            peer.waits.add(message.number)
+            self._perform(self._core.wait_again(peer.fd, message))
+            self._go_on()
+
+    def _peek(self, peer: Peer) -> packets.Packet | None:
+        packet = packets.receive(peer.sock, wait=False, peek=True)
+        if packet is not None:
+            packets.close_all(packet.descriptors)
+        return None if packet == packets.END else packet
+
+    def _was_applied(self, peer: Peer, packet: packets.Packet) -> bool:
+        try:
+            message = wire.decode_request(packet.data)
+        except ProtocolError:
+            return False
+        return self._core.was_applied(peer.fd, message)
+
+    def _suspect(self, heads: dict[Peer, packets.Packet]) -> None:
+        """Drop the packet at which the store died if it is the one at which it died before, with its connection."""
+        index = self._regions.index
+        culprit = (0, 0)
+        for peer, packet in heads.items():
+            if peer.client == index.at_work:
+                culprit = (peer.client, crc32(packet.data))
+                if culprit == index.suspect:
+                    log.error("client pid %d: the store died twice at one packet of its; it is let go of", peer.pid)
+                    self._end(peer)
+                    peer.consume()
+                    culprit = (0, 0)
+        index.set_suspect(*culprit)
+        index.set_at_work(0)
+
     # --- packets in --------------------------------------------------------------------------------------------
 
     def _patience(self) -> float:
         deadline = self._core.deadline(time.monotonic())
-        deadline = self._next_try if deadline is None else min(deadline, self._next_try)
+        next_try = min(self._next_try, self._vault.next_renewal)
+        deadline = next_try if deadline is None else min(deadline, next_try)
         return -1 if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
     def _poll(self, timeout: float) -> int:
@@ -119,6 +204,8 @@ class Daemon:
                 self._serve(peer, mask)
             elif fd in self._by_pidfd:
                 self._hang_up(self._by_pidfd[fd])
+            elif fd == self._vault_fd:
+                self._hear_keeper()
             elif fd == self._doorway.listener.fileno():
                 self._accept()
             elif fd == self._wakeup:
@@ -134,9 +221,15 @@ class Daemon:
         # A reader that saw LIVE before the barrier has its lease in memory after it; the grace is for machines and
         # clients that have no barrier.
         membarrier_expedited()
-        self._perform(self._core.settle(time.monotonic()))
+        self._free()
+        for conn in self._core.asking():
+            self._answer(self._peers[conn])
+        self._go_on()
         for peer in [peer for peer in self._by_pidfd.values() if not self._has_leases(peer)]:
             self._hang_up(peer)
+
+    def _free(self) -> None:
+        self._perform(self._core.settle(time.monotonic()))
 
     def _accept(self) -> None:
         while True:
@@ -161,47 +254,105 @@ class Daemon:
     def _serve(self, peer: Peer, mask: int) -> None:
         if mask & select.EPOLLOUT:
             peer.flush()
-            self._watch_peer(peer)
-        if mask & ~select.EPOLLOUT:
-            for _ in range(BATCH):
-                packet = packets.receive(peer.sock, wait=False)
-                if packet is None:
-                    return
-                if packet == packets.END:
-                    self._end_of_packets(peer)
-                    return
-                self._receive(peer, packet)
+            self._answered.append(peer)
+            self._go_on()
+        if not mask & ~select.EPOLLOUT:
+            return
+        for _ in range(BATCH):
+            if peer.head is not None:
+                break
+            packet = packets.receive(peer.sock, wait=False, peek=True)
+            if packet is None:
+                return
+            if packet == packets.END:
+                self._end_of_packets(peer)
+                return
+            self._receive(peer, packet)
+        if peer.head is not None and mask & select.EPOLLHUP:
+            self._end_of_packets(peer)
 
     def _receive(self, peer: Peer, packet: packets.Packet) -> None:
+        """Handle the packet at the head, and take it out of the queue if that was all."""
+        index = self._regions.index
+        index.set_at_work(peer.client)
+        peer.head = 0
+        self._handle_packet(peer, packet)
+        self._answered.append(peer)
+        self._go_on()
+        index.set_at_work(0)
+
+    def _handle_packet(self, peer: Peer, packet: packets.Packet) -> None:
         try:
             packets.close_all(packet.descriptors)
             message = peer.session.receive(packet.data, len(packet.descriptors), packet.truncated)
         except ProtocolError as error:
             log.warning("client pid %d broke the protocol (%s): %s", peer.pid, error.reason, error)
-            peer.end()
+            self._end(peer)
             return
         if message is not None:
-            try:
-                self._handle(peer, message)
-            except Exception:
-                # A bug of ours.  The core checks before it changes anything, so others can go on.
-                log.exception("client pid %d: %s could not be carried out", peer.pid, type(message).__name__)
-                peer.end()
+            self._guard(peer, message, self._handle)
         elif peer.session.wire != m.WIRE and not peer.is_ended:
             peer.send(wire.encode_foreign_opening(self._identity))
-            peer.end()
+            self._end(peer)
+
+    def _guard(self, peer: Peer, message: m.Request, handle: Callable[[Peer, m.Request], None]) -> None:
+        try:
+            handle(peer, message)
+        except Exception:
+            # A bug of ours.  The core checks before it changes anything, so others can go on.
+            log.exception("client pid %d: %s could not be carried out", peer.pid, type(message).__name__)
+            self._end(peer)
 
     def _handle(self, peer: Peer, message: m.Request) -> None:
         contained: tuple[int, ...] = ()
+        peer.head = getattr(message, "number", 0)
         if isinstance(message, m.Hello):
             message = msgspec.structs.replace(message, pid=peer.pid or message.pid)
+        elif isinstance(message, m.Cancel):
+            peer.head = 0  # the number is another request's
+            self._end_wait(peer, message.number)
         elif isinstance(message, m.Commit):
             try:
                 contained = self._contained(peer, message)
             except ProtocolError as error:
-                self._send(a.Send(peer.fd, m.Refused(message.number, error.reason, str(error))))
+                self._perform(self._core.refused(peer.fd, message.number, error.reason, str(error)))
                 return
         self._perform(self._core.received(peer.fd, message, time.monotonic(), contained))
+
+    def _answer(self, peer: Peer) -> None:
+        """All sockets were drained: answer a question.  A wait may take for ever, so it leaves the queue."""
+        question = self._core.clients[peer.fd].question
+        assert question is not None
+        self._regions.index.set_at_work(peer.client)
+        self._guard(peer, question, lambda _peer, _: self._perform(self._core.answer(peer.fd, time.monotonic())))
+        if peer.head and not peer.is_ended:
+            assert isinstance(question, m.Wait)
+            peer.waits.add(question.number)
+            self._vault.keep(wait_key(peer.client, question.number), wire.encode(question))
+            peer.head = 0
+            self._answered.append(peer)
+        self._regions.index.set_at_work(0)
+
+    def _go_on(self) -> None:
+        """Take what is done out of its queue, and have the loop tell of what comes next."""
+        while self._answered:
+            peer = self._answered.pop()
+            if peer.fd < 0:
+                continue  # it hung up meanwhile
+            if peer.is_done:
+                self._consume(peer)
+            if not peer.has_outbox:
+                while peer.told:
+                    self._end_wait(peer, peer.told.pop())
+            self._watch_peer(peer)
+
+    def _consume(self, peer: Peer) -> None:
+        peer.consume()
+
+    def _end_wait(self, peer: Peer, number: int) -> None:
+        if number in peer.waits:
+            peer.waits.discard(number)
+            self._vault.let_go(wait_key(peer.client, number))
 
     def _contained(self, peer: Peer, message: m.Commit) -> tuple[int, ...]:
         extent = self._core.extent_of(peer.fd, message.reservation)
@@ -214,9 +365,10 @@ class Daemon:
         if not peer.has_hung_up():
             if not peer.is_ended:
                 log.warning("client pid %d sent an empty packet, or stopped sending", peer.pid)
-                peer.end()
+                self._end(peer)
             # Nothing to read for ever is always ready to be read: from now on only the hang-up is of interest.
-            self._epoll.modify(peer.fd, 0)
+            peer.is_empty = True
+            self._watch_peer(peer)
             if not peer.has_hung_up():
                 return
         if not (peer.is_ended and self._may_still_read(peer)):
@@ -242,13 +394,26 @@ class Daemon:
         actions = self._core.hung_up(peer.fd, time.monotonic())
         if peer.leases is not None:
             self._core.holders.remove(peer.leases.client)
+        self._perform(actions)
+        # Only now: whoever comes after us has to do it all again, or nothing.
+        for number in tuple(peer.waits):
+            self._end_wait(peer, number)
+        if peer.client:
+            self._vault.let_go(client_key(peer.client))
+        self._unwelcomed = [action for action in self._unwelcomed if action.conn != peer.fd]
         self._epoll.unregister(peer.fd if peer.pidfd < 0 else peer.pidfd)
         self._by_pidfd.pop(peer.pidfd, None)
         del self._peers[peer.fd]
         peer.close()
-        self._perform(actions)
         if self._is_deaf:
             self._try_again()
+
+    def _end(self, peer: Peer) -> None:
+        """Answer nothing from now on."""
+        peer.end()
+        peer.head = 0
+        if peer.client:
+            self._note(peer)
 
     # --- actions out -------------------------------------------------------------------------------------------
 
@@ -258,8 +423,16 @@ class Daemon:
 
     def _open_table(self, action: a.OpenTable) -> None:
         peer = self._peers[action.conn]
-        peer.leases = TableMemory(action.client)
+        peer.client = action.client
+        peer.leases = TableMemory.create(action.client)
         self._core.holders.add(action.client, peer.leases.table)
+
+    def _note(self, peer: Peer) -> None:
+        """Have connection and lease table kept: before the client is welcomed, and whenever its note changes."""
+        client = self._core.clients.get(peer.fd)
+        if client is not None and peer.leases is not None:
+            note = ClientNote(client.id, client.row, client.hello, peer.is_ended)
+            self._vault.keep(client_key(client.id), encode_note(note), (peer.fd, peer.leases.fd))
 
     def _send(self, action: a.Send) -> None:
         peer = self._peers.get(action.conn)
@@ -267,6 +440,12 @@ class Daemon:
             return
         message = action.message
         if isinstance(message, m.Welcome):
+            if self._vault.is_behind:
+                # Not before the keeper has the lease table: another store would free what this client reads.
+                self._unwelcomed.append(action)
+                peer.head = -1
+                return
+            peer.head = 0
             assert peer.leases is not None
             regions = self._regions
             descriptors = (regions.heap_read_only, regions.heap, regions.index_read_only, peer.leases.fd)
@@ -275,15 +454,19 @@ class Daemon:
             is_kept = peer.send(wire.encode_opening(message))
         else:
             is_kept = peer.send(wire.encode(message))
+            if message.number == peer.head:
+                peer.head = 0
+            elif isinstance(message, m.Ready):
+                peer.told.append(message.number)
+        self._answered.append(peer)
         if not is_kept:
             log.warning("client pid %d does not read its answers; ending its connection", peer.pid)
-            peer.end()
-        self._watch_peer(peer)
+            self._end(peer)
 
     def _watch_peer(self, peer: Peer) -> None:
-        if peer.has_outbox != peer.is_watched_for_room and not peer.is_ended:
-            peer.is_watched_for_room = peer.has_outbox
-            self._epoll.modify(peer.fd, select.EPOLLIN | (select.EPOLLOUT if peer.has_outbox else 0))
+        if peer.wanted != peer.mask and peer.pidfd < 0:
+            peer.mask = peer.wanted
+            self._epoll.modify(peer.fd, peer.mask)
 
     # --- coming and going --------------------------------------------------------------------------------------
 
@@ -306,9 +489,15 @@ class Daemon:
         self._reopen()
 
     def _reopen(self) -> None:
-        # The old descriptors leave the epoll set when they are closed.
+        if not self._is_deaf:
+            # The keeper has this listener, too, for a moment: closing ours would not take it out of the epoll set.
+            self._epoll.unregister(self._doorway.listener)
+        self._is_deaf = True
         if self._doorway.reopen():
+            self._is_deaf = False
             self._listen()
+            self._vault.keep(LOCK, b"", (self._doorway.lock,))
+            self._vault.keep(LISTENER, b"", (self._doorway.listener.fileno(),))
         elif not self._doorway.is_taken:
             self._next_try = time.monotonic() + TRY_AGAIN
 
@@ -316,17 +505,44 @@ class Daemon:
         """What failed for lack of descriptors, or because a cleaner was at it: perhaps it works now."""
         self._next_try = math.inf
         if not self._doorway.is_taken and not self._doorway.is_open():
-            self._is_deaf = False
             self._reopen()
         elif self._is_deaf:
             self._is_deaf = False
             self._epoll.register(self._doorway.listener, select.EPOLLIN)
 
+    # --- the keeper --------------------------------------------------------------------------------------------
+
+    def _hear_keeper(self) -> None:
+        self._vault.listen()
+        self._vault.flush()
+        unwelcomed, self._unwelcomed = self._unwelcomed, []
+        self._perform(list(unwelcomed))
+        self._go_on()
+        self._core.keeper = self._vault.keeper
+
+    def _mind_vault(self) -> None:
+        """Have a keeper, and have the loop tell of its words, its end, and of room for what it is to be told."""
+        vault = self._vault
+        if vault.is_lost:
+            self._vault_fd = -1  # it left the epoll set when it was closed
+            if not vault.renew(time.monotonic()):
+                return
+        mask = select.EPOLLIN | (select.EPOLLOUT if vault.is_behind else 0)
+        if self._vault_fd < 0:
+            self._vault_fd = vault.fileno()
+            self._epoll.register(self._vault_fd, mask)
+        elif mask != self._vault_mask:
+            self._epoll.modify(self._vault_fd, mask)
+        self._vault_mask = mask
+
     def _close(self) -> None:
+        assert self._exit is not None
+        self._vault.say_ended(self._exit)
         self._doorway.close()
         for peer in list(self._peers.values()):
             peer.flush()
             peer.close()
         self._regions.close()
+        self._vault.close()
         self._epoll.close()
         os.close(self._wakeup)

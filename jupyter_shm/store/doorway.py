@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -20,22 +21,32 @@ class Doorway:
     Args:
         name: Name of the store.
         lock: Descriptor that holds the store's lock; owned from now on.
+        listener: The listening socket of an earlier store, owned from now on; ``None``: bind a new one.
 
     Attributes:
+        lock: The descriptor of the lock.
         listener: The listening socket.
         watch: Tells when something in the folder vanishes; ``None`` where that cannot be had.
         is_taken: Another store has taken the name; nobody comes in here any more.
     """
 
-    def __init__(self, name: str, lock: int) -> None:
+    def __init__(self, name: str, lock: int, listener: socket.socket | None = None) -> None:
         self._name = name
-        self._lock = lock
+        self.lock = lock
         self.paths: StorePaths = store_paths(name)
-        self.listener: socket.socket = packets.listen(self.paths.socket)
         self.watch: FolderWatch | None = None
         self.is_taken = False
         self._inode = -1
-        self._look_out()
+        if listener is None:
+            self.listener: socket.socket = packets.listen(self.paths.socket)
+            self._look_out()
+            return
+        self.listener = listener
+        # Again, for the kernel tells those who connect the process that did so last.
+        listener.listen(socket.SOMAXCONN)
+        # While no store lived to watch, a cleaner may have been here; then ``is_open`` says no.
+        with contextlib.suppress(FileNotFoundError):
+            self._look_out()
 
     def is_open(self) -> bool:
         """Does the path still lead to our socket, and does the lock keep others out?"""
@@ -43,7 +54,7 @@ class Doorway:
             path = self.paths.socket.stat()
         except OSError:
             return False
-        return path.st_ino == self._inode and holds_lock(self.paths.lock, self._lock)
+        return path.st_ino == self._inode and holds_lock(self.paths.lock, self.lock)
 
     def reopen(self) -> bool:
         """A cleaner removed the socket, the lock or the whole folder: make them anew.
@@ -54,7 +65,7 @@ class Doorway:
         """
         try:
             self.paths = store_paths(self._name)
-            if not holds_lock(self.paths.lock, self._lock) and not self._lock_again():
+            if not holds_lock(self.paths.lock, self.lock) and not self._lock_again():
                 return False
             listener = packets.listen(self.paths.socket)
             old, self.listener = self.listener, listener
@@ -72,7 +83,7 @@ class Doorway:
             log.warning("another store has taken %s; serving those who are connected", self.paths.socket)
             self.is_taken = True
             return False
-        old, self._lock = self._lock, lock
+        old, self.lock = self.lock, lock
         os.close(old)
         return True
 
@@ -83,7 +94,7 @@ class Doorway:
         self.listener.close()
         if self.watch is not None:
             self.watch.close()
-        os.close(self._lock)
+        os.close(self.lock)
 
     def _look_out(self) -> None:
         """Note which file is ours, and watch over it.

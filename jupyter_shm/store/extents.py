@@ -8,8 +8,11 @@ allocator), so taking and giving back cost the same with ten extents as with a m
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import itemgetter
 
 PAGE = 4096  # bytes
 HUGE = 2 << 20  # bytes: the larger page of x86-64 and of arm64 with 4 KiB pages
@@ -31,6 +34,9 @@ def rounded(nbytes: int) -> int:
     return max(nbytes + -nbytes % unit, LINE)
 
 
+_offset = itemgetter(0)
+
+
 class Extents:
     """Give out and take back extents of the heap.
 
@@ -48,6 +54,37 @@ class Extents:
         self._large = _FreeSpace(border, nbytes)
         self._border = border
         self.pages_used = 0
+
+    @classmethod
+    def restored(cls, nbytes: int, spans: Iterable[tuple[int, int]]) -> Extents:
+        """An allocator that has given out exactly these extents.
+
+        Args:
+            nbytes: Size of the heap's address space, as the allocator that gave them had it.
+            spans: ``(offset, bytes)`` of each extent, in any order.
+
+        Raises:
+            ValueError: Two of them overlap, or one does not lie in a zone of the heap.
+        """
+        extents = cls(nbytes)
+        taken = sorted(spans, key=_offset)  # by one number: comparing pairs takes four times as long
+        first_large = bisect_left(taken, extents._border, key=_offset)
+        for zone, its in ((extents._small, taken[:first_large]), (extents._large, taken[first_large:])):
+            zone.cut_out(its)
+            extents.pages_used += _pages_covered(its)
+        return extents
+
+    def free_ranges(self) -> Iterator[tuple[int, int]]:
+        """Tell of all free space in whole pages, which nothing covers a byte of.
+
+        Yields:
+            ``(offset, bytes)``, by offset.
+        """
+        for zone in (self._small, self._large):
+            for start, end in zone.intervals():
+                first, behind = -(-start // PAGE) * PAGE, end // PAGE * PAGE
+                if first < behind:
+                    yield first, behind - first
 
     def pages_needed(self, nbytes: int) -> int:
         """An upper bound of the pages that an extent of this size adds."""
@@ -99,6 +136,36 @@ def _whole_pages(offset: int, nbytes: int, free_start: int, free_end: int) -> tu
     return start, max(0, (end - start) // PAGE)
 
 
+def _pages_covered(spans: list[tuple[int, int]]) -> int:
+    """Pages that at least one of these extents, which are sorted, covers a byte of."""
+    pages, counted = 0, 0  # `counted`: the page before which all are
+    for offset, nbytes in spans:
+        first, behind = offset // PAGE, -(-(offset + nbytes) // PAGE)
+        pages += behind - first - (first < counted)  # they do not overlap: no more than one page can be shared
+        counted = behind
+    return pages
+
+
+def pages_alone(spans: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[int]:
+    """How many pages each of these extents adds, one after the other, to those that the others cover.
+
+    Args:
+        spans: ``(offset, bytes)`` of each.
+        others: The same; looked at only if there are ``spans``.  No two of all overlap.
+    """
+    if not spans:
+        return []
+    # Only its first and its last page can an extent share with another.
+    shared = {offset // PAGE for offset, _ in others}
+    shared |= {(offset + nbytes - 1) // PAGE for offset, nbytes in others}
+    pages = []
+    for offset, nbytes in spans:
+        first, last = offset // PAGE, (offset + nbytes - 1) // PAGE
+        pages.append(last - first + 1 - len(shared & {first, last}))
+        shared |= {first, last}
+    return pages
+
+
 class _FreeSpace:
     """The free intervals of one zone.
 
@@ -110,8 +177,30 @@ class _FreeSpace:
         self._bins: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(64)]
         self._ends: dict[int, int] = {}
         self._starts: dict[int, int] = {}
+        self._start, self._end = start, end
         if end > start:
             self._add(start, end)
+
+    def cut_out(self, spans: list[tuple[int, int]]) -> None:
+        """Take these extents, sorted by offset, out of a zone that is wholly free."""
+        at, end = self._start, self._end
+        if at < end:
+            self._remove(at, end)
+        for offset, size in spans:
+            if offset < at or size < 1 or offset + size > end:
+                raise ValueError(
+                    f"an extent of {size} bytes at {offset} does not lie between the one before it, which ends at {at}, "
+                    f"and the end of its zone of the heap, {end}"
+                )
+            if offset > at:
+                self._add(at, offset)
+            at = offset + size
+        if at < end:
+            self._add(at, end)
+
+    def intervals(self) -> list[tuple[int, int]]:
+        """All free intervals, by start."""
+        return sorted(self._ends.items())
 
     def take(self, size: int, align: int) -> tuple[int, int, int] | None:
         """Cut an extent out of a free interval: (offset, start and end of the interval it came from)."""

@@ -6,57 +6,22 @@ The ledger moves things between books and knows every sum; what is said to whom,
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
 
 from ..tables.layout import DYING, LIVE, MAX_OBJECTS, object_id
-from .extents import PAGE, Extents
+from .entries import Object, Reservation
+from .extents import PAGE, Extents, pages_alone
 
 FIRST_BACKOFF = 0.05
 """Seconds between the first two looks at an object that is still held."""
 
 
-@dataclass(eq=False, slots=True)
-class Reservation:
-    """An extent that a client is filling.  It has a slot of its own, in state RESERVED."""
-
-    id: int
-    slot: int
-    generation: int
-    client: int
-    request: int
-    offset: int
-    extent: int  # bytes
-    pages: int  # that came into use with it
-
-
-@dataclass(eq=False, slots=True)
-class Object:
-    """A sealed object."""
-
-    id: int
-    slot: int
-    generation: int
-    sequence: int
-    name: str  # "" when anonymous; stays what it was when the name is gone
-    client: int
-    request: int
-    label: str
-    offset: int
-    extent: int  # bytes of the extent
-    nbytes: int  # bytes covered, header included
-    payload: int  # bytes of data
-    created_ns: int
-    version: int
-    contained: tuple[int, ...] = ()
-    state: int = LIVE
-    containers: int = 0  # objects whose bytes refer to this one's
-    reads: int = 0  # by clients that have hung up since
-    due: float | None = None  # when to look whether a DYING one is still held; None while LIVE
-    backoff: float = 0.0  # seconds between looks; 0 until the first one
-    is_held: bool = False  # a look found a lease, or a container
+def _no_label(_object: Object) -> str:
+    return ""
 
 
 @dataclass(slots=True)
@@ -67,6 +32,9 @@ class Ledger:
         capacity: Bytes that used and reserved pages together may take.
         heap_nbytes: Size of the heap's address space.
         max_objects: Slots.
+
+    Attributes:
+        read_label: Reads the label of an object whose label is ``None``.  Whoever has the heap sets it.
     """
 
     capacity: int
@@ -80,6 +48,7 @@ class Ledger:
     payload: int = 0  # bytes of data of all objects
     reserved_pages: int = 0
     extents: Extents = field(init=False)
+    read_label: Callable[[Object], str] = _no_label
     in_grace: int = 0  # DYING objects that nobody has looked at yet
     _generations: list[int] = field(default_factory=list)  # of each slot ever used
     _by_slot: list[Object | None] = field(default_factory=list)
@@ -87,6 +56,57 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.extents = Extents(self.heap_nbytes)
+
+    @classmethod
+    def restored(
+        cls,
+        limits: tuple[int, int, int],
+        objects: Iterable[Object],
+        reservations: Iterable[Reservation],
+        generations: list[int],
+        sequence: int,
+    ) -> Ledger:
+        """Balance the books of a store that died.
+
+        Args:
+            limits: Capacity, ``heap_nbytes`` and ``max_objects``, as above.
+            objects: LIVE and DYING ones, owned from now on.  They refer to none that is not among them, LIVE ones
+                have different names, and nobody has counted their containers yet or looked at the DYING ones.
+            reservations: Owned from now on; their pages are counted here.
+            generations: Of each slot ever used, by slot; it is kept.
+            sequence: The last one that was given.
+
+        Raises:
+            ValueError: Two extents overlap, or one is not in the heap.
+        """
+        ledger = cls(*limits)
+        ledger.objects = {object.id: object for object in objects}
+        ledger.reservations = {entry.id: entry for entry in reservations}
+        ledger.sequence, ledger._generations = sequence, generations
+        ledger._restore_slots()
+        for object in ledger.objects.values():
+            ledger.payload += object.payload
+            if object.state == DYING:
+                ledger.in_grace += 1
+            elif object.name:
+                ledger.names[object.name] = object
+            for id in object.contained:
+                ledger.objects[id].containers += 1
+        return ledger
+
+    def _restore_slots(self) -> None:
+        sealed = [(object.offset, object.extent) for object in self.objects.values()]
+        reserved = [(entry.offset, entry.extent) for entry in self.reservations.values()]
+        self.extents = Extents.restored(self.heap_nbytes, chain(sealed, reserved))
+        for entry, pages in zip(self.reservations.values(), pages_alone(reserved, sealed), strict=True):
+            entry.pages = pages
+            self.reserved_pages += pages
+        self._by_slot = [None] * len(self._generations)
+        for object in self.objects.values():
+            self._by_slot[object.slot] = object
+        taken = {entry.slot for entry in self.reservations.values()}
+        last = len(self._generations) - 1
+        self._free_slots = [s for s in range(last, -1, -1) if self._by_slot[s] is None and s not in taken]
 
     @property
     def reserved(self) -> int:
@@ -181,12 +201,31 @@ class Ledger:
         self._free_slots.append(object.slot)
         return self.extents.give_back(object.offset, object.extent)
 
+    def label(self, object: Object) -> str:
+        """Who published an object, for people."""
+        if object.label is None:
+            object.label = self.read_label(object)
+        return object.label
+
     def from_slot(self, first: int) -> Iterator[Object]:
         """All objects in slot ``first`` and above, by slot."""
         for slot in range(max(first, 0), len(self._by_slot)):
             object = self._by_slot[slot]
             if object is not None:
                 yield object
+
+    def meant(self, name: str, id: int, *, dying: bool = False) -> Object | None:
+        """The object that a request means.
+
+        Args:
+            name: Its name; ``""`` to go by the id alone.
+            id: Its id; 0 to go by the name alone.
+            dying: Also one that is no longer LIVE.
+        """
+        object = self.objects.get(id) if id else self.names.get(name)
+        if object is None or (object.state != LIVE and not dying) or (name and object.name != name):
+            return None
+        return object
 
     def largest(self, count: int) -> list[Object]:
         """The objects with the largest extents."""
@@ -223,10 +262,16 @@ class Ledger:
         assert all(a[1] <= b[0] for a, b in pairwise(extents)), "two extents overlap"
         pages = {page for start, end in extents for page in range(start // PAGE, -(-end // PAGE))}
         assert self.extents.pages_used == len(pages), "pages in use are miscounted"
+        reserved = sum(entry.pages for entry in self.reservations.values())
+        assert self.reserved_pages == reserved <= len(pages), "pages of reservations are miscounted"
         assert self.payload == sum(object.payload for object in self.objects.values()), "payload is miscounted"
         unseen = sum(object.state == DYING and object.backoff == 0.0 for object in self.objects.values())
         assert self.in_grace == unseen, "objects in grace are miscounted"
         assert self.held == sum(object.extent for object in self.objects.values() if object.is_held), "held"
+        containers = Counter(id for object in self.objects.values() for id in object.contained)
         for object in self.objects.values():
-            containers = sum(object.id in other.contained for other in self.objects.values())
-            assert object.containers == containers, "containers are miscounted"
+            assert object.containers == containers.pop(object.id, 0), "containers are miscounted"
+        assert not containers, "an object contains one that is gone"
+
+
+__all__ = ["FIRST_BACKOFF", "Ledger", "Object", "Reservation"]

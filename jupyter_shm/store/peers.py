@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from ..linux import packets
-from ..protocol.session import Session
+from ..protocol.session import DISCARDING, NEW, Session
 from .regions import TableMemory
 
 MAX_OUTBOX = 4096
@@ -20,27 +20,59 @@ MAX_OUTBOX = 4096
 class Peer:
     """One accepted connection.
 
+    A packet stays at the head of the queue until it was answered; so the store that comes after one that died finds
+    there what is not done, and at most one packet more.
+
     Args:
         sock: The socket; owned from now on, closed by ``close``.
         pid: The kernel's word for who is at the other end; 0 when it cannot be seen from here.
+        state: Of its session.
 
     Attributes:
+        client: Id of the client, once it said hello; else 0.
+        head: None: the packet at the head of the queue, if there is one, was not looked at.  Otherwise it was, and is
+            still there: 0 when nothing is to be answered, else the number of the request that waits for an answer
+            (-1: a Hello).
+        waits: Numbers of Waits that are not answered yet; they were consumed, and the keeper has them.
+        told: Numbers of those whose answers may still be in the outbox.
         pidfd: Tells when its process ends, where that is waited for; else -1.
         leases: The client's lease table, once it said hello.
+        is_empty: Nothing is in its queue and nothing will ever come.
         is_ended: It was told that nothing more will be answered.
-        is_watched_for_room: The loop was asked to tell when its queue has room again.
+        mask: What the loop is told of this socket.
     """
 
-    def __init__(self, sock: socket.socket, pid: int) -> None:
+    def __init__(self, sock: socket.socket, pid: int, state: str = NEW) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.pid = pid
-        self.session = Session()
+        self.client = 0
+        self.session = Session(state)
+        self.head: int | None = None
+        self.waits: set[int] = set()
+        self.told: list[int] = []
         self.leases: TableMemory | None = None
         self.pidfd = -1
-        self.is_ended = False
-        self.is_watched_for_room = False
+        self.is_empty = False
+        self.is_ended = state == DISCARDING
+        self.mask = select.EPOLLIN
         self._outbox: deque[tuple[bytes, Sequence[int]]] = deque()
+
+    @property
+    def is_done(self) -> bool:
+        """Was the packet at the head handled, and its answer handed to the system?"""
+        return self.head == 0 and not self._outbox
+
+    def consume(self) -> None:
+        """Take the packet at the head, which is done, out of the queue."""
+        self.head = None
+        packets.discard(self.sock)
+
+    @property
+    def wanted(self) -> int:
+        """What the loop is to tell of this socket; a hang-up it tells in any case."""
+        reads = 0 if self.head is not None or self.is_empty else select.EPOLLIN
+        return reads | (select.EPOLLOUT if self._outbox else 0)
 
     @property
     def has_outbox(self) -> bool:
@@ -90,6 +122,7 @@ class Peer:
 
     def close(self) -> None:
         """Close the socket and the lease table."""
+        self.fd = -1
         self.sock.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)

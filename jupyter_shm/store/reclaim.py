@@ -70,15 +70,26 @@ class Reclaim:
         if object is not None and object.is_held:
             self._schedule(object, now)
 
-    def lease_ended(self, id: int, reads: int, now: float) -> None:
+    def resume(self) -> None:
+        """An earlier store has died: every DYING object waits a whole grace, which begins with the next call."""
+        known = set(map(id, self._fresh))
+        dying = [object for object in self._ledger.objects.values() if object.state == DYING]
+        self._fresh += [object for object in dying if object.due is None and id(object) not in known]
+
+    def lease_ended(self, id: int, reads: int, now: float) -> int:
         """A client that had fetched this object hung up: keep the reads that it counted, and look.
 
         Also when it held no lease any more: it may have let go when it could not send a hint.
+
+        Returns:
+            Reads of the object by all clients that have hung up.
         """
         object = self._ledger.objects.get(id)
-        if object is not None:
-            object.reads += reads
-            self.hint(id, now)
+        if object is None:
+            return 0
+        object.reads += reads
+        self.hint(id, now)
+        return object.reads
 
     def next_look(self) -> float | None:
         """When the next object is due, in the clock's seconds."""

@@ -5,7 +5,9 @@ The store writes the index and punches the heap; clients write their reserved ex
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterable
 from mmap import MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
 from ..errors import ProtocolError
@@ -13,26 +15,38 @@ from ..linux.memory import create_memory, punch, reopen_read_only
 from ..tables.index import IndexWriter
 from ..tables.layout import INDEX_SIZE, WORD
 from ..tables.leases import LEASES_SIZE, LeaseTable
-from ..tables.prefix import HEAD_SIZE, read_contained, read_head
+from ..tables.prefix import HEAD_SIZE, read_contained, read_head, read_label
 
 MAX_CONTAINED = 1 << 20  # objects in one containment list; the store reads it in one go
 
 
 class Regions:
-    """Heap and index, made anew.
+    """Heap and index.
 
     Args:
-        heap_nbytes: Address space of the heap; memory is used only where something is written.
-        store: Random number of 64 bits that tells this store from every other.
+        descriptors: Heap (writable, read-only), index (writable, read-only); owned from now on.
+        store: For an index that is new: random number of 64 bits that tells this store from every other.
     """
 
-    def __init__(self, heap_nbytes: int, store: int) -> None:
-        self.heap = create_memory("jupyter-shm-heap", heap_nbytes)
-        self.heap_read_only = reopen_read_only(self.heap)
-        self._index_fd = create_memory("jupyter-shm-index", INDEX_SIZE)
-        self.index_read_only = reopen_read_only(self._index_fd)
+    def __init__(self, descriptors: tuple[int, ...], store: int | None = None) -> None:
+        self.descriptors = descriptors
+        self.heap, self.heap_read_only, self._index_fd, self.index_read_only = descriptors
+        self.heap_nbytes = os.fstat(self.heap).st_size
         self._index_map = mmap(self._index_fd, INDEX_SIZE, MAP_SHARED, PROT_READ | PROT_WRITE)
-        self.index = IndexWriter.create(memoryview(self._index_map), store)
+        memory = memoryview(self._index_map)
+        self.index = IndexWriter(memory) if store is None else IndexWriter.create(memory, store)
+
+    @classmethod
+    def create(cls, heap_nbytes: int, store: int) -> Regions:
+        """Make them anew.
+
+        Args:
+            heap_nbytes: Address space of the heap; memory is used only where something is written.
+            store: As above.
+        """
+        heap = create_memory("jupyter-shm-heap", heap_nbytes)
+        index = create_memory("jupyter-shm-index", INDEX_SIZE)
+        return cls((heap, reopen_read_only(heap), index, reopen_read_only(index)), store)
 
     def contained(self, offset: int, nbytes: int) -> tuple[int, ...]:
         """Read the containment list of an object that a client has written.
@@ -44,7 +58,7 @@ class Regions:
         Raises:
             ProtocolError: ``bad-header``.
         """
-        count, _ = read_head(os.pread(self.heap, HEAD_SIZE, offset), nbytes)
+        count = read_head(os.pread(self.heap, HEAD_SIZE, offset), nbytes)[0]
         if count > MAX_CONTAINED:
             raise ProtocolError(
                 f"an object contains {count:,} others; the limit is {MAX_CONTAINED:,}. Put it in parts.",
@@ -52,17 +66,49 @@ class Regions:
             )
         return read_contained(os.pread(self.heap, HEAD_SIZE + WORD * count, offset), count) if count else ()
 
+    def label(self, offset: int, nbytes: int) -> str:
+        """Who published an object, as its prefix says; ``""`` when that cannot be read."""
+        try:
+            count, _, length = read_head(os.pread(self.heap, HEAD_SIZE, offset), nbytes)
+        except ProtocolError:
+            return ""
+        return read_label(os.pread(self.heap, HEAD_SIZE + WORD * count + length, offset), count, length)
+
     def punch(self, offset: int, nbytes: int) -> None:
         """Give whole pages of the heap back to the system."""
         punch(self.heap, offset, nbytes)
 
+    def punch_unowned(self, free: Iterable[tuple[int, int]]) -> None:
+        """Give back what memory is left in ranges of the heap that no slot owns.
+
+        Args:
+            free: ``(offset, bytes)`` of whole pages, by offset.
+        """
+        data = 0
+        for offset, nbytes in free:
+            if offset + nbytes <= data:
+                continue  # a hole, as was seen before
+            try:
+                data = os.lseek(self.heap, max(offset, data), os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return  # no memory beyond
+            if data < offset + nbytes:
+                punch(self.heap, data, offset + nbytes - data)
+
+    def clear_unused_tables(self) -> None:
+        """A growth of the name table may have been interrupted: let the next one find zeros."""
+        for offset, nbytes in self.index.unused_tables():
+            punch(self._index_fd, offset, nbytes)
+
     def close(self) -> None:
-        """Let go of everything.  Clients' maps of it stay valid for as long as they have them."""
+        """The store has ended: say so, and let go.  Clients' maps stay valid for as long as they have them."""
         self.index.end()
         self.index.words.release()
         self.index.memory.release()
         self._index_map.close()
-        for fd in (self.heap, self.heap_read_only, self._index_fd, self.index_read_only):
+        for fd in self.descriptors:
             os.close(fd)
 
 
@@ -73,21 +119,28 @@ class TableMemory:
 
     Args:
         client: Id of the client.
+        fd: Its memory, owned from now on.
 
     Attributes:
         fd: Writable; travels to the client.
         table: What the store reads, through a map that cannot be written.
     """
 
-    def __init__(self, client: int) -> None:
+    def __init__(self, client: int, fd: int) -> None:
         self.client = client
-        self.fd = create_memory(f"jupyter-shm-leases-{client}", LEASES_SIZE)
-        with mmap(self.fd, LEASES_SIZE, MAP_SHARED, PROT_READ | PROT_WRITE) as memory:
+        self.fd = fd
+        self._map = mmap(fd, LEASES_SIZE, MAP_SHARED, PROT_READ)
+        self.table = LeaseTable(memoryview(self._map))
+
+    @classmethod
+    def create(cls, client: int) -> TableMemory:
+        """Make the table of a new client."""
+        fd = create_memory(f"jupyter-shm-leases-{client}", LEASES_SIZE)
+        with mmap(fd, LEASES_SIZE, MAP_SHARED, PROT_READ | PROT_WRITE) as memory:
             table = LeaseTable.create(memoryview(memory), client)
             table.words.release()
             table.memory.release()
-        self._map = mmap(self.fd, LEASES_SIZE, MAP_SHARED, PROT_READ)
-        self.table = LeaseTable(memoryview(self._map))
+        return cls(client, fd)
 
     def close(self) -> None:
         """The client hung up: unmap and close."""

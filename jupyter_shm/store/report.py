@@ -12,7 +12,7 @@ from .holders import Holders
 from .ledger import Ledger, Object
 
 
-def facts(object: Object, holders: Holders) -> m.ObjectFacts:
+def facts(object: Object, ledger: Ledger, holders: Holders) -> m.ObjectFacts:
     """What the store knows of one object, now."""
     return m.ObjectFacts(
         id=object.id,
@@ -24,7 +24,7 @@ def facts(object: Object, holders: Holders) -> m.ObjectFacts:
         nbytes=object.extent,
         created_ns=object.created_ns,
         client=object.client,
-        label=object.label,
+        label=ledger.label(object),
         holders=tuple(holders.clients(object.slot, object.generation)[: m.MAX_HOLDERS]),
         containers=object.containers,
         reads=object.reads + holders.reads(object.slot, object.generation),
@@ -38,9 +38,11 @@ def page(ledger: Ledger, holders: Holders, request: m.List) -> m.Page:
         # What was deleted and is held by nobody is gone in a few milliseconds: nobody needs to see it.
         if (object.name or request.anonymous) if object.state == LIVE else (object.is_held and request.anonymous):
             if len(found) == m.PAGE_OBJECTS:
-                return m.Page(request.number, tuple(facts(object, holders) for object in found), found[-1].slot + 1)
+                return m.Page(
+                    request.number, tuple(facts(object, ledger, holders) for object in found), found[-1].slot + 1
+                )
             found.append(object)
-    return m.Page(request.number, tuple(facts(object, holders) for object in found), 0)
+    return m.Page(request.number, tuple(facts(object, ledger, holders) for object in found), 0)
 
 
 def people(clients: Sequence[m.Person], request: m.Clients) -> m.People:
@@ -57,11 +59,11 @@ def missing(name: str, id: int) -> str:
     return f"nothing is published under {name!r}"
 
 
-def exists(object: Object) -> str:
+def exists(object: Object, ledger: Ledger) -> str:
     """A name is taken."""
     return (
         f"{object.name!r} is published already (version {object.version}, {format_size(object.payload)}, by "
-        f"{object.label}). Choose another name, delete it first, or allow overwriting."
+        f"{ledger.label(object)}). Choose another name, delete it first, or allow overwriting."
     )
 
 
@@ -97,7 +99,7 @@ def full(ledger: Ledger, nbytes: int, room: int) -> str:
 
 def _largest(ledger: Ledger) -> str:
     holders = [
-        f"{object.name or 'an anonymous object'} {format_size(object.extent)} ({object.label})"
+        f"{object.name or 'an anonymous object'} {format_size(object.extent)} ({ledger.label(object)})"
         for object in ledger.largest(3)
     ]
     return f" The largest: {', '.join(holders)}." if holders else ""

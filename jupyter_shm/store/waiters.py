@@ -26,7 +26,9 @@ class Waiters:
         return len(self._by_request)
 
     def add(self, waiter: Waiter) -> None:
-        """Remember a wait that is not over yet."""
+        """Remember a wait that is not over yet.  One that is seen again is remembered already."""
+        if (waiter.conn, waiter.number) in self._by_request:
+            return
         self._by_request[waiter.conn, waiter.number] = waiter
         for name in set(waiter.names):
             self._by_name.setdefault(name, []).append(waiter)

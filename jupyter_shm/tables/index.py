@@ -7,6 +7,10 @@ a miss may be due to a write under way, and is to be asked of the store.
 
 from __future__ import annotations
 
+import struct
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 from zlib import crc32
 
 from .layout import (
@@ -24,15 +28,25 @@ from .layout import (
     ROW_NUMBER,
     ROW_SIZE,
     ROWS_BASE,
+    SLOT_ENDER,
+    SLOT_ENDER_NUMBER,
+    SLOT_READS,
     SLOT_SIZE,
     SLOTS_BASE,
     WORD,
+    WORD_AT_WORK,
+    WORD_CAPACITY,
     WORD_ENDED,
     WORD_HASH_BITS,
     WORD_LAYOUT,
     WORD_MAGIC,
+    WORD_PID,
+    WORD_SINCE,
     WORD_SLOTS,
+    WORD_STARTS,
     WORD_STORE,
+    WORD_SUSPECT,
+    WORD_SUSPECT_SUM,
     Record,
 )
 
@@ -40,7 +54,25 @@ _SLOT_WORDS = SLOT_SIZE // WORD
 _FIRST_SLOT_WORD = SLOTS_BASE // WORD
 _CRC_OFFSET = RECORD_OFFSET - WORD
 _RECORD_END = RECORD_OFFSET + RECORD.size
-_BUCKET_SLOT = 0xFFFFFF  # a bucket is crc32(name) << 24 | slot + 1; 0 is an empty one
+_CRC_WORD = _CRC_OFFSET // WORD
+_FACTS_SKIP = RECORD_OFFSET - WORD
+_pack_facts = struct.Struct(f"={_FACTS_SKIP}x{RECORD.format[1:]}").pack  # words 1 to 31 of a slot; 1 to 4 are zero
+_SLOT = struct.Struct(f"=5Q{RECORD.format[1:]}")  # a whole slot
+_CHUNK = 4096  # slots read in one go: 1 MiB
+
+# A bucket is crc32(name) << 24 | slot + 1; 0 is an empty one.  A table that is rewritten in one go may be seen with
+# buckets that are half of it: whatever such a one says, the slot has to be one that exists.
+_BUCKET_SLOT = MAX_OBJECTS - 1
+
+
+class Slot(NamedTuple):
+    """All that the index says of a slot, as it stands there."""
+
+    state: int  # generation << 8 | state
+    reads: int
+    ender: int
+    ender_number: int
+    record: Record | None  # None: not what its CRC says
 
 
 class IndexReader:
@@ -63,6 +95,36 @@ class IndexReader:
     def has_ended(self) -> bool:
         """Did the store say that it writes no more?  What is LIVE here may be outdated then."""
         return self.words[WORD_ENDED] != 0
+
+    @property
+    def pid(self) -> int:
+        """Process id of the store process."""
+        return self.words[WORD_PID]
+
+    @property
+    def starts(self) -> int:
+        """How many store processes have worked on this memory so far; all but the last one have died."""
+        return self.words[WORD_STARTS]
+
+    @property
+    def capacity(self) -> int:
+        """Capacity of the store, in bytes."""
+        return self.words[WORD_CAPACITY]
+
+    @property
+    def since(self) -> int:
+        """When the first store process started: nanoseconds of CLOCK_MONOTONIC."""
+        return self.words[WORD_SINCE]
+
+    @property
+    def at_work(self) -> int:
+        """Id of the client whose packet is being handled, or was when the store process died; 0: nobody's."""
+        return self.words[WORD_AT_WORK]
+
+    @property
+    def suspect(self) -> tuple[int, int]:
+        """Id of the client (0: none), and CRC-32, of the packet at which the store process died last."""
+        return self.words[WORD_SUSPECT], self.words[WORD_SUSPECT_SUM]
 
     def is_valid(self) -> bool:
         """Is this an index of our layout?"""
@@ -111,7 +173,7 @@ class IndexReader:
             if not bucket:
                 return None
             if bucket >> 24 == tag:
-                slot = (bucket & _BUCKET_SLOT) - 1
+                slot = (bucket - 1) & _BUCKET_SLOT
                 state = words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS]
                 start = SLOTS_BASE + slot * SLOT_SIZE
                 data = self.memory[start + RECORD_OFFSET : start + _RECORD_END].tobytes()
@@ -121,6 +183,30 @@ class IndexReader:
                         return slot, record
             at = (at + 1) & mask
         return None
+
+    def reads(self, slot: int) -> int:
+        """How often the object in a slot was fetched by clients that have hung up since."""
+        return self.words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS + SLOT_READS]
+
+    def ender(self, slot: int) -> tuple[int, int]:
+        """Whose Delete ended the object in a DYING slot: the client's id (0: nobody's) and the request's number."""
+        first = _FIRST_SLOT_WORD + slot * _SLOT_WORDS
+        return self.words[first + SLOT_ENDER], self.words[first + SLOT_ENDER_NUMBER]
+
+    def slots(self) -> Iterator[Slot]:
+        """Tell of every slot that was ever used, from the first one.
+
+        What is told is only true if nobody writes meanwhile: it is for a store process that has just started.
+        """
+        used = self.words[WORD_SLOTS]
+        for first in range(0, used, _CHUNK):
+            start = SLOTS_BASE + first * SLOT_SIZE
+            data = self.memory[start : start + (min(first + _CHUNK, used) - first) * SLOT_SIZE].tobytes()
+            view, at = memoryview(data), RECORD_OFFSET
+            for words in _SLOT.iter_unpack(data):
+                is_whole = crc32(view[at : at + RECORD.size]) == words[4]
+                yield Slot(words[0], words[1], words[2], words[3], Record._make(words[5:]) if is_whole else None)
+                at += SLOT_SIZE
 
     def row(self, row: int) -> tuple[int, int]:
         """A client's row: its id (0: nobody's) and the number of its last applied request."""
@@ -157,18 +243,66 @@ class IndexWriter(IndexReader):
         """Say that nothing is written any more."""
         self.words[WORD_ENDED] = 1
 
+    def note_start(self, pid: int) -> None:
+        """Say that a store process, this one, begins to work on this memory."""
+        self.words[WORD_PID] = pid
+        self.words[WORD_STARTS] += 1
+
+    def set_capacity(self, nbytes: int) -> None:
+        """Say how many bytes used and reserved pages together may take."""
+        self.words[WORD_CAPACITY] = nbytes
+
+    def set_since(self, ns: int) -> None:
+        """Say when the first store process started: nanoseconds of CLOCK_MONOTONIC."""
+        self.words[WORD_SINCE] = ns
+
+    def set_at_work(self, client: int) -> None:
+        """Say whose packet is being handled from now on; 0: nobody's."""
+        self.words[WORD_AT_WORK] = client
+
+    def set_suspect(self, client: int, sum: int) -> None:
+        """Note the packet at which the store process died.
+
+        Args:
+            client: Whose it is; 0: there is no suspect any more.
+            sum: Its CRC-32.
+        """
+        self.words[WORD_SUSPECT] = 0  # nobody is suspected of another's packet, whenever this ends
+        self.words[WORD_SUSPECT_SUM] = sum
+        self.words[WORD_SUSPECT] = client
+
     def write_record(self, slot: int, record: Record) -> None:
-        """Write the immutable facts of a FREE slot.  They count once ``set_state`` makes it RESERVED or LIVE."""
-        data = RECORD.pack(*record)
+        """Write the immutable facts of a FREE slot, and let its mutable ones be zero.
+
+        They count once ``set_state`` makes it RESERVED or LIVE.
+        """
+        data = _pack_facts(*record)
         start = SLOTS_BASE + slot * SLOT_SIZE
-        self.memory[start + RECORD_OFFSET : start + _RECORD_END] = data
-        self.words[(start + _CRC_OFFSET) // WORD] = crc32(data)
+        self.memory[start + WORD : start + SLOT_SIZE] = data
+        self.words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS + _CRC_WORD] = crc32(data[_FACTS_SKIP:])
         if slot >= self.words[WORD_SLOTS]:
             self.words[WORD_SLOTS] = slot + 1
 
     def set_state(self, slot: int, generation: int, state: int) -> None:
         """Change the one word that decides what the slot is."""
         self.words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS] = generation << 8 | state
+
+    def set_reads(self, slot: int, reads: int) -> None:
+        """Say how often the object in a slot was fetched by clients that have hung up since."""
+        self.words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS + SLOT_READS] = reads
+
+    def set_ender(self, slot: int, client: int, number: int) -> None:
+        """Say whose Delete ends the object in a slot, before its state word says DYING.
+
+        Args:
+            slot: A LIVE slot.
+            client: Id of the client.
+            number: Of its request.
+        """
+        first = _FIRST_SLOT_WORD + slot * _SLOT_WORDS
+        self.words[first + SLOT_ENDER] = 0  # an earlier one never came to its end: it is not given this number
+        self.words[first + SLOT_ENDER_NUMBER] = number
+        self.words[first + SLOT_ENDER] = client
 
     def set_row(self, row: int, client: int, number: int) -> None:
         """Say who a row belongs to and which of its requests was applied last."""
@@ -216,6 +350,40 @@ class IndexWriter(IndexReader):
         words[first + gap] = 0
         self.names -= 1
 
+    def rebuild_names(self, names: Iterable[tuple[bytes, int]]) -> None:
+        """Let these names mean these slots, and nothing else mean anything.
+
+        The table is made in private and written in one go: what was left in it by a writer that died does not matter.
+        Readers may miss any name meanwhile, if it is the table in use.
+
+        Args:
+            names: Name and LIVE slot of each, no name twice.
+        """
+        buckets = [crc32(name) << 24 | slot + 1 for name, slot in names]
+        bits = min(max(self.words[WORD_HASH_BITS], MIN_HASH_BITS), MAX_HASH_BITS)
+        while 2 * len(buckets) > 1 << bits and bits < MAX_HASH_BITS:
+            bits += 1
+        mask = (1 << bits) - 1
+        table = array("Q", bytes(WORD << bits))
+        for bucket in buckets:
+            at = bucket >> 24 & mask
+            while table[at]:
+                at = (at + 1) & mask
+            table[at] = bucket
+        start = WORD * _table(bits)[0]
+        self.memory[start : start + (WORD << bits)] = memoryview(table).cast("B")
+        self.names = len(buckets)
+        self.words[WORD_HASH_BITS] = bits
+
+    def unused_tables(self) -> list[tuple[int, int]]:
+        """Where the tables are that the name table may grow into: they have to be zeros before it does.
+
+        Returns:
+            ``(offset, bytes)`` in the index, whole pages.
+        """
+        bits = self.words[WORD_HASH_BITS]
+        return [(WORD * _table(above)[0], WORD << above) for above in range(bits + 1, MAX_HASH_BITS + 1)]
+
     def _bucket_of(self, tag: int, slot: int) -> int:
         first, mask = _table(self.words[WORD_HASH_BITS])
         at, wanted = tag & mask, tag << 24 | slot + 1
@@ -239,7 +407,7 @@ class IndexWriter(IndexReader):
         for at in range(mask + 1):
             bucket = self.words[first + at]
             if bucket:
-                self._insert(bits + 1, bucket >> 24, (bucket & _BUCKET_SLOT) - 1)
+                self._insert(bits + 1, bucket >> 24, (bucket - 1) & _BUCKET_SLOT)
         self.words[WORD_HASH_BITS] = bits + 1
 
 

@@ -10,12 +10,14 @@
 The whole is sparse; memory is used only where something was written.  A slot::
 
     word 0        state word: generation << 8 | state.  Mutable.
-    words 1-3     for mutable facts of later releases
+    words 1-3     mutable facts, see the SLOT_* numbers; zeroed with the immutable ones
     word 4        CRC-32 of words 5 to 31
     words 5-15    immutable facts, see Record
     words 16-31   the name, UTF-8, padded with zeros
 
 The immutable part is written while the slot is FREE, then one state word makes it RESERVED or LIVE.
+
+A store process may die between any two writes; the next one rebuilds all that it knows from here (store/restore.py).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import NamedTuple
 
 INDEX_MAGIC = 0x3130_5844_4E49_4D53  # "SMINDX01", little-endian
 LEASES_MAGIC = 0x3130_5341_454C_4D53  # "SMLEAS01"
-LAYOUT = 1  # version of this layout; the wire version changes with it
+LAYOUT = 2  # version of this layout; the wire version changes with it
 
 SLOT_BITS = 20
 MAX_OBJECTS = 1 << SLOT_BITS
@@ -37,6 +39,14 @@ PAGE = 4096  # bytes
 WORD_MAGIC, WORD_LAYOUT, WORD_STORE, WORD_HASH_BITS, WORD_SLOTS, WORD_ENDED = 0, 1, 2, 3, 4, 5
 """Header: magic, LAYOUT, id of the store, size of the hash table in use, slots ever used (the rest were never
 written), 1 when the store has ended."""
+
+WORD_PID, WORD_STARTS, WORD_CAPACITY, WORD_SINCE = 6, 7, 8, 9
+"""Header: process id of the store process, how many store processes have worked on this memory so far, capacity in
+bytes, CLOCK_MONOTONIC in nanoseconds when the first of them started."""
+
+WORD_AT_WORK, WORD_SUSPECT, WORD_SUSPECT_SUM = 10, 11, 12
+"""Header: id of the client whose packet is being handled (0: none); id of the client whose packet was being handled
+when the store process died last (0: none), and that packet's CRC-32."""
 
 ROWS_BASE, ROW_SIZE = PAGE, 64
 ROW_CLIENT, ROW_NUMBER = 0, 1
@@ -53,6 +63,10 @@ FREE, RESERVED, LIVE, DYING = 0, 1, 2, 3
 DYING: readers miss it from now on; its extent is the store's again when no lease is left."""
 
 GENERATION_BITS = 40
+SLOT_READS, SLOT_ENDER, SLOT_ENDER_NUMBER = 1, 2, 3
+"""Words of a slot: fetches by clients that have hung up since; id of the client whose Delete ended the object (0:
+none), which counts only while the slot is DYING; the number of that request."""
+
 RECORD = struct.Struct("=2Q2I8Q128s")
 RECORD_OFFSET = 5 * WORD
 

@@ -224,7 +224,7 @@ def test_a_commit_of_bytes_that_are_no_object_is_refused(store, greeted):
 @pytest.mark.parametrize("count", [1, 1000, 0xFFFFFFFF])
 def test_a_commit_that_contains_what_does_not_exist_is_refused(store, greeted, count):
     reserved = greeted.ask(m.Reserve(1, 65536))
-    head = b"JSHMOBJ1" + count.to_bytes(4, "little") + bytes(4) + b"\x07" * 64
+    head = b"JSHMOBJ2" + count.to_bytes(4, "little") + bytes(12) + b"\x07" * 64
     store._session.heap.write(reserved.offset, [(0, memoryview(head))])
 
     answer = greeted.ask(m.Commit(2, reserved.id, "x", 65536, 100, 0, True))
@@ -242,7 +242,7 @@ def test_a_reservation_of_an_impossible_size_is_refused(store, greeted, nbytes):
 @pytest.mark.parametrize("name", ["a\0b", "x" * 129, "ä" * 65])
 def test_a_commit_under_a_name_that_cannot_be_one_is_refused(store, greeted, name):
     reserved = greeted.ask(m.Reserve(1, 4096))
-    head = b"JSHMOBJ1" + bytes(8)
+    head = b"JSHMOBJ2" + bytes(16)
     store._session.heap.write(reserved.offset, [(0, memoryview(head))])
 
     assert greeted.ask(m.Commit(2, reserved.id, name, 4096, 0, 0, True)).reason == "invalid-name"

@@ -1,8 +1,8 @@
-"""What stands where in the name protocol: index, heap, sockets, store, clients, reader.  No protocol, no I/O here.
+"""What stands where in the name protocol: index, heap, queues, store, clients, reader.  No protocol, no I/O here.
 
-The state is cut by what a death takes along.  The index, the heap and the sockets outlive the store (the keeper holds
-them), ``Store`` is all that dies with it, ``Client`` and ``Reader`` are other processes.  So a crash is a step that
-throws ``State.store`` away, and a restart one that builds it again from the rest.
+The state is cut by what a death takes along.  The index, the heap and the queues outlive the store (the keeper holds
+them), ``Store`` is all that dies with it, ``Client`` and ``Reader`` are other processes.  So a death is a step that
+throws ``State.store`` away, and a restart builds it again from the rest.
 """
 
 from __future__ import annotations
@@ -10,49 +10,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-NAMES = ("x", "y")
-NONE = -1  # no slot, no extent, no object, no operation
+from .commit_scenario import NAMES, NONE
 
 
-class Verb(Enum):
-    """What a client asks for."""
-
-    PUT = "put"
-    PUT_AGAIN = "put again"
-    DELETE = "delete"
-
-
-class Operation(NamedTuple):
-    """One call of one client.  Its place in the scenario is its number, and the id of the object that it makes."""
-
-    client: int
-    verb: Verb
-    name: str
-    source: str = ""  # of a PUT_AGAIN: the name under which the contained object is found
-
-
-Scenario = tuple[Operation, ...]
-
-
-def put(client: int, name: str) -> Operation:
-    """Publish a new object under ``name``, whatever stood there."""
-    return Operation(client, Verb.PUT, name)
-
-
-def put_again(client: int, source: str, name: str) -> Operation:
-    """Publish what ``source`` names under ``name`` too: a header of its own that contains the old object's bytes.
-
-    It begins only when there is a ``source``.
-    """
-    return Operation(client, Verb.PUT_AGAIN, name, source)
-
-
-def delete(client: int, name: str) -> Operation:
-    """Take ``name`` away; no error if nobody has published it."""
-    return Operation(client, Verb.DELETE, name)
-
-
-class SlotState(Enum):
+class SlotState(str, Enum):
     """The state word of a slot."""
 
     FREE = "FREE"
@@ -61,26 +22,81 @@ class SlotState(Enum):
     DYING = "DYING"
 
 
-class Slot(NamedTuple):
-    """One slot of the index.
+class Caller(NamedTuple):
+    """Who asked for something, and under which of its numbers."""
 
-    Readers believe neither the state word nor what the CRC covers without the other, so both are one write here.
+    client: int
+    number: int
+
+
+class Slot(NamedTuple):
+    """One slot of the index: the state word, the ender word, and the record, which is written while it is FREE.
+
+    Readers believe neither the state word nor what the CRC covers without the other.
     """
 
     state: SlotState = SlotState.FREE
-    object: int = NONE
+    maker: Caller | None = None  # whose request made it: a Reserve if RESERVED, else a Commit
+    sequence: int = 0  # rises with every commit
+    object: int = NONE  # the operation that it is for; the record has its name
     extent: int = NONE
     contains: int = NONE  # id of the object whose bytes this one refers to
+    ender: Caller | None = None  # whose Delete ended it; counts only while it is DYING
 
 
-class Write(Enum):
-    """One persistent write of the store.  Readers look, and a store may die, between any two."""
+FREE_SLOT = Slot()
 
+
+class Kind(str, Enum):
+    """What a packet to the store is."""
+
+    RESERVE = "Reserve"
+    COMMIT = "Commit"
+    DELETE = "Delete"
+    CANCEL = "Cancel"  # one-way: it has no number of its own
+
+
+class Request(NamedTuple):
+    """A packet in a client's queue."""
+
+    kind: Kind
+    operation: int
+    number: int = 0  # 0: none, it is not answered
+    reservation: int = 0  # number of the Reserve that a Commit fills, or a Cancel takes back
+    contains: int = NONE  # of a Commit: what the extent's prefix lists
+
+
+class Said(str, Enum):
+    """What an answer says."""
+
+    RESERVED = "reserved"
+    DONE = "done"
+    REFUSED = "refused"
+    AGAIN = "ask again"
+
+
+class Answer(NamedTuple):
+    """A packet in a client's receive queue."""
+
+    number: int
+    said: Said
+    extent: int = NONE  # of RESERVED
+
+
+class Write(str, Enum):
+    """One write of the store that outlives it.  Others look, and the store may die, between any two."""
+
+    RESERVED = "slot RESERVED"
+    RECORD = "record of a FREE slot"
     LIVE = "slot LIVE"
+    UNRESERVE = "reservation FREE"
     NAME = "name word"
+    ENDER = "ender word"
     DYING = "old slot DYING"
+    CLEAR_NAME = "name word cleared"
     ROW = "row"
-    ANSWER = "answer, the packet is consumed"
+    ANSWER = "answer"
+    CONSUME = "packet consumed"
     FREE = "FREE"
     GIVE_BACK = "extent given back and punched"
 
@@ -89,30 +105,41 @@ class Task(NamedTuple):
     """What the store is in the middle of."""
 
     writes: tuple[Write, ...]  # still to come
-    slot: int  # the new one of a put, the DYING one of a free, NONE for a delete
-    operation: int = NONE  # NONE: nobody asked for it, the store frees a slot
+    client: int = NONE  # whose packet it handles; NONE: nobody asked, the store frees a slot
+    slot: int = NONE  # that is made RESERVED, LIVE or FREE
+    old: int = NONE  # that is made DYING
+    reservation: int = NONE  # slot whose extent goes to the new one
+    answer: Answer | None = None
+
+
+class Stage(str, Enum):
+    """How far a store is from serving.  Until the first write of a restart, no store need live."""
+
+    ROWS = "rows"
+    TWINS = "twins"
+    LOSERS = "losers"
+    NAMES = "names"
+    EXTENTS = "extents"
+    HEADS = "heads"
+    SERVING = "serving"
 
 
 class Store(NamedTuple):
     """All that a death of the store loses."""
 
-    free_extents: frozenset[int]
+    stage: Stage = Stage.ROWS
+    sequence: int = 0  # of the last commit
+    free_extents: frozenset[int] = frozenset()
     task: Task | None = None
+    outbox: frozenset[tuple[int, Answer]] = frozenset()  # client, and the answer that found no room in its queue
 
 
-class Request(NamedTuple):
-    """A commit or a delete, as a packet in a socket."""
-
-    operation: int
-    slot: int = NONE  # of a put: the reservation that it fills
-
-
-class ClientPhase(Enum):
+class ClientPhase(str, Enum):
     """Where a client stands in its current operation."""
 
     READY = "not begun"
-    FILLING = "has an extent, has not committed"
-    WAITING = "has sent its request"
+    RESERVING = "has asked for an extent"
+    WAITING = "has sent its Commit or Delete"
 
 
 class Client(NamedTuple):
@@ -120,18 +147,18 @@ class Client(NamedTuple):
 
     returned: int = 0  # operations whose calls are over
     phase: ClientPhase = ClientPhase.READY
-    slot: int = NONE  # its reservation
+    number: int = 0  # of its last request
+    reservation: int = 0  # number of the Reserve that gave it its extent
     leased: int = NONE  # id of the object that it holds while putting it again
 
 
-class ReaderPhase(Enum):
+class ReaderPhase(str, Enum):
     """Where the reader stands in a get."""
 
     IDLE = "in no get"
     LOOKED_UP = "has read the name word"
     ASKING = "missed, waits for the store's answer"
     HOLDING = "has the object, under a lease"
-    NOT_FOUND = "was told that there is no such name"
 
 
 class Reader(NamedTuple):
@@ -140,8 +167,10 @@ class Reader(NamedTuple):
     phase: ReaderPhase = ReaderPhase.IDLE
     name: str = ""
     slot: int = NONE
+    told: int = NONE  # id of the object that the store said the name means
     object: int = NONE
-    floor: frozenset[int] = frozenset()  # the newest operations on the name that had returned when the get began
+    floor: frozenset[int] = frozenset()  # the newest operations on the name when the get began
+    fault: str = ""  # what is wrong with what the last get yielded
 
 
 class State(NamedTuple):
@@ -150,28 +179,43 @@ class State(NamedTuple):
     # The index: everybody reads it, only the store writes it, one field of one entry at a time.
     slots: tuple[Slot, ...]
     names: tuple[int, ...]  # per name: the slot that it stands for
-    rows: tuple[int, ...]  # per client: how many of its requests were applied
+    rows: tuple[int, ...]  # per client: the number of its last request that was handled
 
     heap: tuple[int, ...]  # per extent: the object whose bytes stand in it, NONE for a hole
-    sockets: tuple[tuple[Request, ...], ...]  # per client; the packet in work stays at the head until answered
+    requests: tuple[tuple[Request, ...], ...]  # per client: its queue to the store; the head stays until consumed
+    answers: tuple[tuple[Answer, ...], ...]  # per client: its receive queue
     store: Store
     clients: tuple[Client, ...]
     reader: Reader
-    # Per name: its operations in the order in which the store took them.  No process knows this; it is what
-    # "old" and "new" mean in the promises.
+
+    # What may still go wrong.
+    deaths_left: int
+    jams_left: int  # answers that may find no room
+
+    # What no process knows.  Per name: its operations in the order in which they took effect, which is what "old" and
+    # "new" mean in the promises.  And the operations whose calls said that they had no effect.
     applied: tuple[tuple[int, ...], ...]
+    refused: frozenset[int] = frozenset()
 
     def slot_named(self, name: str) -> int:
         """The slot that the name word of ``name`` says."""
         return self.names[NAMES.index(name)]
 
     def applied_to(self, name: str) -> tuple[int, ...]:
-        """The operations on ``name`` that the store has taken, oldest first."""
+        """The operations on ``name`` that took effect, oldest first."""
         return self.applied[NAMES.index(name)]
+
+    def slot_made_by(self, maker: Caller, *states: SlotState) -> int:
+        """The slot in one of ``states`` that a request made; NONE if there is none."""
+        return next((n for n, slot in enumerate(self.slots) if slot.maker == maker and slot.state in states), NONE)
+
+    def free_slots(self) -> list[int]:
+        """The slots that nobody uses."""
+        return [number for number, slot in enumerate(self.slots) if slot.state is SlotState.FREE]
 
     def with_slot(self, number: int, slot: Slot) -> State:
         """The state after slot ``number`` was written."""
-        return self._replace(slots=(*self.slots[:number], slot, *self.slots[number + 1 :]))
+        return self._replace(slots=put_at(self.slots, number, slot))
 
     def with_slot_state(self, number: int, word: SlotState) -> State:
         """The state after the state word of slot ``number`` was written."""
@@ -179,30 +223,39 @@ class State(NamedTuple):
 
     def with_name(self, name: str, slot: int) -> State:
         """The state after the name word of ``name`` was written."""
-        words = zip(NAMES, self.names, strict=True)
-        return self._replace(names=tuple(slot if other == name else word for other, word in words))
+        return self._replace(names=put_at(self.names, NAMES.index(name), slot))
 
     def with_bytes(self, extent: int, content: int) -> State:
         """The state after ``extent`` was filled with the bytes of object ``content``, or punched (NONE)."""
-        return self._replace(heap=(*self.heap[:extent], content, *self.heap[extent + 1 :]))
+        return self._replace(heap=put_at(self.heap, extent, content))
 
-    def with_socket(self, client: int, packets: tuple[Request, ...]) -> State:
-        """The state with other packets waiting in a client's socket."""
-        return self._replace(sockets=(*self.sockets[:client], packets, *self.sockets[client + 1 :]))
+    def with_requests(self, client: int, packets: tuple[Request, ...]) -> State:
+        """The state with other packets waiting in a client's queue."""
+        return self._replace(requests=put_at(self.requests, client, packets))
 
-    def with_row(self, client: int) -> State:
-        """The state after the row of ``client`` counts one request more."""
-        return self._replace(rows=tuple(row + (number == client) for number, row in enumerate(self.rows)))
+    def with_answers(self, client: int, packets: tuple[Answer, ...]) -> State:
+        """The state with other packets waiting in a client's receive queue."""
+        return self._replace(answers=put_at(self.answers, client, packets))
 
-    def with_task(self, task: Task | None) -> State:
-        """The state with the store in the middle of ``task``."""
-        return self._replace(store=self.store._replace(task=task))
+    def with_row(self, client: int, number: int) -> State:
+        """The state after the row of ``client`` was written."""
+        return self._replace(rows=put_at(self.rows, client, number))
+
+    def with_store(self, **fields: object) -> State:
+        """The state with some fields of the store's own memory changed."""
+        return self._replace(store=self.store._replace(**fields))
 
     def with_client(self, number: int, client: Client) -> State:
         """The state with client ``number`` as given."""
-        return self._replace(clients=(*self.clients[:number], client, *self.clients[number + 1 :]))
+        return self._replace(clients=put_at(self.clients, number, client))
 
-    def with_applied(self, name: str, operation: int) -> State:
-        """The state after the store took ``operation`` on ``name``."""
-        lists = zip(NAMES, self.applied, strict=True)
-        return self._replace(applied=tuple((*done, operation) if other == name else done for other, done in lists))
+    def with_applied(self, name: str, operation: int, after: int | None = None) -> State:
+        """The state after ``operation`` on ``name`` took effect: last of all, or right after another one."""
+        done = self.applied_to(name)
+        place = len(done) if after is None else done.index(after) + 1
+        return self._replace(applied=put_at(self.applied, NAMES.index(name), (*done[:place], operation, *done[place:])))
+
+
+def put_at(items: tuple, place: int, item: object) -> tuple:
+    """A tuple with one item replaced."""
+    return (*items[:place], item, *items[place + 1 :])

@@ -273,6 +273,10 @@ def test_code_of_another_python_is_refused_with_both_versions(store_one):
     for read in (unpack, copy_out):
         with pytest.raises(PythonMismatchError, match=rf"Python 2\.7; this is Python 3\.{sys.version_info[1]}"):
             read(meta, parts)
+        with pytest.raises(PythonMismatchError, match=r"classes that its publisher defined in a notebook"):
+            read(meta, parts)
+        with pytest.raises(PythonMismatchError, match=r"classes that première\.ipynb defined in a notebook"):
+            read(meta, parts, "première.ipynb")
 
 
 def test_data_of_another_python_is_read(store_one):

@@ -30,3 +30,8 @@ class Actor:
     anonymous: set[int] = field(default_factory=set)
     leases: list[int] = field(default_factory=list)  # ids, one for each count
     taking: Lease | None = None  # a get that is under way, under the client's lock
+
+    @property
+    def is_heard(self) -> bool:
+        """Is what it sends now carried out now?  Not while the store has ended its connection, or it waits for room."""
+        return not self.end.is_ended and not self.end.is_waiting

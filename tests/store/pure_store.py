@@ -15,7 +15,7 @@ from jupyter_shm.protocol import messages as m
 from jupyter_shm.protocol import wire
 from jupyter_shm.protocol.session import Session
 from jupyter_shm.store import actions as a
-from jupyter_shm.store.core import Core
+from jupyter_shm.store.core import Core, Identity
 from jupyter_shm.store.extents import PAGE
 from jupyter_shm.store.holders import Holders
 from jupyter_shm.store.ledger import Ledger
@@ -25,8 +25,8 @@ from jupyter_shm.tables.leases import LEASES_SIZE, LeaseTable
 from jupyter_shm.tables.prefix import HEAD_SIZE, pack_prefix, read_contained, read_head
 
 MIB = 1 << 20
-IDENTITY = (0x5701, 4242, "0.1", "3.11.7")
 START = 1000.0  # seconds; a clock does not begin at zero
+IDENTITY = Identity(0x5701, 4242, "0.1", "3.11.7", START)
 
 
 class PureStore:
@@ -42,6 +42,7 @@ class PureStore:
         exit: Why the store has ended, if it has.
         on_action: Called after each single action: what a reader may see between any two.
         punched: Every range that was given back to the system.
+        noted: Connections of which the next store is told.
     """
 
     def __init__(self, capacity: int = 8 * MIB, heap_nbytes: int = 64 * MIB, max_objects: int = MAX_OBJECTS) -> None:
@@ -49,12 +50,13 @@ class PureStore:
         self.core = Core(Ledger(capacity, heap_nbytes, max_objects), Holders(), IDENTITY, self.now)
         self.heap = mmap.mmap(-1, heap_nbytes)
         memory = memoryview(mmap.mmap(-1, INDEX_SIZE))
-        self.index = IndexWriter.create(memory, IDENTITY[0])
+        self.index = IndexWriter.create(memory, IDENTITY.store)
         self.reader = IndexReader(memory.toreadonly())
         self.clients: dict[int, PureClient] = {}
         self.exit: str | None = None
         self.on_action: Callable[[a.Action], None] = lambda _: None
         self.punched: list[tuple[int, int]] = []
+        self.noted: set[int] = set()
         self._last_conn = 0
         self._do: dict[type, Callable[[Any], None]] = {
             a.WriteRecord: self._write_record,
@@ -62,6 +64,9 @@ class PureStore:
             a.SetName: lambda do: self.index.set_name(do.name, do.slot, do.old),
             a.ClearName: lambda do: self.index.clear_name(do.name, do.slot),
             a.SetRow: lambda do: self.index.set_row(do.row, do.client, do.number),
+            a.SetEnder: lambda do: self.index.set_ender(do.slot, do.client, do.number),
+            a.SetReads: lambda do: self.index.set_reads(do.slot, do.reads),
+            a.NoteClient: lambda do: self.noted.add(do.conn),
             a.OpenTable: self._open_table,
             a.Send: self._send,
             a.Punch: self._punch,
@@ -90,6 +95,11 @@ class PureStore:
     def settle(self) -> None:
         """What the daemon does at a deadline, all sockets being empty."""
         self.perform(self.core.settle(self.now))
+        for conn in self.core.asking():
+            self.perform(self.core.answer(conn, self.now))
+            self.clients[conn].release_wait()
+        for client in tuple(self.clients.values()):
+            client.go_on()
 
     def work(self) -> None:
         """Do what is due now."""
@@ -176,6 +186,8 @@ class PureClient:
         self.unanswered: set[int] = set()
         self._asked: dict[int, Any] = {}  # bytes of each Reserve, by number
         self._number = 0
+        self._queue: list[bytes] = []  # what came behind a request that is not answered yet
+        self._head = 0  # the number of that request
 
     @property
     def id(self) -> int:
@@ -190,6 +202,24 @@ class PureClient:
 
     def send_packet(self, packet: bytes) -> None:
         """Send anything.  What the protocol does not allow ends this connection."""
+        self._queue.append(packet)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take packets for as long as the one before is answered."""
+        while self._queue and not self._head and not self.is_ended:
+            self._take(self._queue.pop(0))
+
+    @property
+    def is_waiting(self) -> bool:
+        """Is there a request that is not answered yet, behind which nothing is read?"""
+        return self._head != 0
+
+    def release_wait(self) -> None:
+        """A wait that was not answered leaves the queue."""
+        self._head = 0
+
+    def _take(self, packet: bytes) -> None:
         try:
             message = self.session.receive(packet, 0)
             if message is None:
@@ -197,10 +227,12 @@ class PureClient:
             contained = self._contained(message) if isinstance(message, m.Commit) else ()
         except ProtocolError as error:
             if error.reason == "bad-header":
-                self.receive(m.Refused(message.number, error.reason, str(error)))
+                text = str(error)
+                self.store.perform(self.store.core.refused(self.conn, message.number, error.reason, text))
             else:
                 self.is_ended = True
             return
+        self._head = 0 if isinstance(message, m.Cancel) else getattr(message, "number", 0)
         self.store.perform(self.store.core.received(self.conn, message, self.store.now, contained))
 
     def _contained(self, message: m.Commit) -> tuple[int, ...]:
@@ -208,7 +240,7 @@ class PureClient:
         if extent is None or message.nbytes > extent[1]:
             return ()
         data = self.store.heap[extent[0] : extent[0] + message.nbytes]
-        count, _ = read_head(data[:HEAD_SIZE], message.nbytes)
+        count = read_head(data[:HEAD_SIZE], message.nbytes)[0]
         return read_contained(data, count)
 
     def post(self, kind: type, *fields: object) -> int:
@@ -222,6 +254,8 @@ class PureClient:
 
     def receive(self, answer: Any) -> None:
         """Take an answer, and check what can be checked of any."""
+        if getattr(answer, "number", 0) == self._head:
+            self._head = 0
         if isinstance(answer, m.Welcome):
             self.welcome = answer
         elif answer.number:
@@ -245,10 +279,7 @@ class PureClient:
             assert all(reader.find(name.encode()) for name in answer.names)
         if isinstance(answer, (m.Committed, m.Reserved)):
             assert self.welcome is not None
-            # Higher when this one had to wait for room and others did not.
-            client, number = reader.row(self.welcome.row)
-            assert client == self.welcome.client
-            assert number >= answer.number
+            assert reader.row(self.welcome.row) == (self.welcome.client, answer.number)
 
     def _check_refusal(self, answer: Any) -> None:
         """Who is told that there is no room is told the truth, at that moment."""

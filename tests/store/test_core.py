@@ -7,6 +7,7 @@ from pure_store import IDENTITY, PureClient, PureStore, reason
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
+from jupyter_shm.store import clients as clients_module
 from jupyter_shm.store import core as core_module
 from jupyter_shm.store.extents import PAGE
 from jupyter_shm.tables.layout import DYING, FREE, LIVE, RESERVED, slot_of
@@ -52,7 +53,9 @@ def test_a_delete_is_answered_after_readers_miss_the_name(store: PureStore, clie
     assert client.ask(m.Delete, "x", 0) == m.Done(client._number)
 
     assert isinstance(done[-1], a.Send)
-    assert a.SetState(slot_of(id), id >> 20, DYING) == done[0]
+    assert done.index(a.SetEnder(slot_of(id), client.id, client._number)) < done.index(
+        a.SetState(slot_of(id), id >> 20, DYING)
+    )
     assert a.ClearName(b"x", slot_of(id)) in done
 
 
@@ -116,9 +119,11 @@ def test_a_store_with_a_question_wants_to_settle_at_once(store: PureStore, clien
 
 
 def test_a_client_is_welcomed_with_a_row_and_a_table(store: PureStore, client: PureClient, other: PureClient):
-    store_id, pid, package, python = IDENTITY
+    us = IDENTITY
 
-    assert client.welcome == m.Welcome(1, 0, store_id, pid, store.ledger.capacity, package, python)
+    assert client.welcome == m.Welcome(
+        1, 0, us.store, us.pid, store.ledger.capacity, us.package, us.python
+    )
     assert (other.welcome.client, other.welcome.row) == (2, 1)
     assert store.reader.row(1) == (2, 0)
     assert client.table.is_valid()
@@ -134,6 +139,7 @@ def test_a_row_is_free_again_after_a_hang_up_and_its_id_is_never_given_again(sto
 
 def test_a_client_too_many_is_refused_and_harms_nobody(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(core_module, "MAX_CLIENTS", 2)
+    monkeypatch.setattr(clients_module, "MAX_CLIENTS", 2)
     store = PureStore()
     first = store.connect()
     store.connect()
@@ -149,7 +155,7 @@ def test_a_client_too_many_is_refused_and_harms_nobody(monkeypatch: pytest.Monke
 
 
 def test_a_client_that_was_refused_and_goes_on_all_the_same_is_not_served(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(core_module, "MAX_CLIENTS", 1)
+    monkeypatch.setattr(clients_module, "MAX_CLIENTS", 1)
     store = PureStore()
     store.connect()
     second = store.connect()

@@ -80,7 +80,9 @@ def test_a_put_is_refused_as_soon_as_waiting_is_in_vain(store: PureStore, client
     assert "128.0 KiB of it by deleted objects that are still read" in answer.text
 
 
-def test_a_put_is_refused_within_a_second_whatever_others_delete(store: PureStore, client: PureClient):
+def test_a_put_is_refused_within_a_second_whatever_others_delete(
+    store: PureStore, client: PureClient, other: PureClient
+):
     fill(client, "a", CAPACITY - 16 * PAGE)
     client.put("b", b"x")
     client.ask(m.Delete, "b", 0)
@@ -89,8 +91,8 @@ def test_a_put_is_refused_within_a_second_whatever_others_delete(store: PureStor
 
     for _ in range(1000):
         store.advance(GRACE / 2)
-        client.put("b", b"x")
-        client.ask(m.Delete, "b", 0)
+        other.put("b", b"x")
+        other.ask(m.Delete, "b", 0)
         answer = client.take_answer(number)
         if answer is not None:
             break
@@ -166,7 +168,7 @@ def test_who_waits_for_room_and_goes_takes_none(store: PureStore, client: PureCl
     store.advance_to_rest()
 
     assert store.ledger.reserved == store.ledger.used == 0
-    assert other.take_answer(number) is None
+    assert not store.ledger.reservations
 
 
 def test_a_put_that_the_machine_has_no_memory_for_is_refused_with_the_machines_figure(

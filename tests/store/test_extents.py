@@ -105,6 +105,83 @@ def test_a_page_is_punched_when_its_last_extent_goes():
     assert punched[7] == (PAGE, PAGE)
 
 
+# --- The allocator of a store that died -------------------------------------------------------------------------------
+
+
+def free_space(extents: Extents) -> list[tuple[int, int]]:
+    """All free intervals, as the allocator keeps them."""
+    zones = (extents._small, extents._large)
+    for zone in zones:
+        assert zone._starts == {end: start for start, end in zone._ends.items()}
+        binned = [start for bin in zone._bins for start in bin]
+        assert sorted(binned) == sorted(zone._ends)
+        assert all(
+            (zone._ends[start] - start).bit_length() == bits for bits, bin in enumerate(zone._bins) for start in bin
+        )
+    return sorted(pair for zone in zones for pair in zone._ends.items())
+
+
+def test_nothing_taken_is_a_heap_that_is_free():
+    restored = Extents.restored(64 * MIB, [])
+
+    assert restored.pages_used == 0
+    assert free_space(restored) == free_space(Extents(64 * MIB))
+    assert list(restored.free_ranges()) == [(0, 4 * MIB), (4 * MIB, 60 * MIB)]
+
+
+def test_a_heap_that_is_taken_to_the_last_byte_is_restored():
+    extents = Extents(MIB)
+    taken = [extents.take(32 << 10)[:2] for _ in range(32)]
+
+    restored = Extents.restored(MIB, taken)
+
+    assert restored.take(1) is None
+    assert list(restored.free_ranges()) == []
+    assert restored.give_back(*taken[7]) == taken[7]
+
+
+def test_pages_that_small_extents_share_are_counted_once_and_not_told_as_free():
+    spans = [(PAGE - 64, 128), (3 * PAGE, 64), (3 * PAGE + 128, 64), (2 * PAGE - 64, 64)]
+
+    restored = Extents.restored(64 * MIB, spans)
+
+    assert restored.pages_used == 3
+    assert list(restored.free_ranges())[:2] == [(2 * PAGE, PAGE), (4 * PAGE, 4 * MIB - 4 * PAGE)]
+    assert restored.give_back(2 * PAGE - 64, 64)[1] == 0
+    assert restored.give_back(PAGE - 64, 128) == (0, 2 * PAGE)
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [(0, 128), (64, 64)],
+        [(0, 64), (0, 64)],
+        [(4 * MIB, HUGE), (4 * MIB + PAGE, PAGE)],
+        [(-64, 64)],
+        [(-64, 128)],
+        [(64 * MIB - PAGE, 2 * PAGE)],
+        [(64 * MIB, PAGE)],
+        [(1 << 70, PAGE)],
+        [(4 * MIB - PAGE, 2 * PAGE)],
+        [(0, 0)],
+        [(64, -64)],
+    ],
+    ids=[
+        "overlap", "twice", "one in another", "below the heap", "begins below it", "ends beyond it", "beyond it",
+        "far beyond it", "across the zones", "no bytes", "negative",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("other", [[], [(2 * MIB, 64), (20 * MIB, HUGE)]])
+def test_extents_that_cannot_be_are_not_restored(spans: list[tuple[int, int]], other: list[tuple[int, int]]):
+    with pytest.raises(ValueError, match="does not lie between"):
+        Extents.restored(64 * MIB, [*other, *spans])
+
+
+def test_extents_below_a_heap_without_a_zone_for_small_ones_are_not_restored():
+    with pytest.raises(ValueError, match="does not lie between"):
+        Extents.restored(MIB, [(-64, 64)])
+
+
 # --- Anything that can happen -----------------------------------------------------------------------------------------
 
 sizes = st.one_of(
@@ -174,6 +251,23 @@ class ExtentsMachine(RuleBasedStateMachine):
                 del self.cover[page]
         assert nbytes % PAGE == 0
         assert list(self._pages(start, nbytes)) == freed, "exactly the pages that nothing covers are punched"
+
+    @rule(shuffle=st.randoms(use_true_random=False))
+    def restore(self, shuffle) -> None:
+        """Another allocator, which is told only what is taken, goes on."""
+        spans = list(self.mine.items())
+        shuffle.shuffle(spans)
+        restored = Extents.restored(self.heap, iter(spans))
+        assert free_space(restored) == free_space(self.extents)
+        self.extents = restored
+
+    @invariant()
+    def free_pages_are_those_that_nothing_covers(self) -> None:
+        if hasattr(self, "extents"):
+            ranges = list(self.extents.free_ranges())
+            assert all(offset % PAGE == nbytes % PAGE == 0 and nbytes for offset, nbytes in ranges)
+            told = [page for offset, nbytes in ranges for page in self._pages(offset, nbytes)]
+            assert told == sorted(set(range(self.heap // PAGE)) - self.cover.keys())
 
     @invariant()
     def pages_are_counted(self) -> None:

@@ -37,10 +37,10 @@ class IndexMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         memory = sparse_memory(INDEX_SIZE)
-        self.index = IndexWriter.create(memory, 1)
+        self.memory = memory
+        self.index = self._watched(IndexWriter.create(memory, 1))
         self.reader = IndexReader(memory.toreadonly())
-        self.index.memory = WatchedMemory(memory, self.look)
-        self.index.words = WatchedMemory(memory.cast("Q"), self.look)
+        self.others: list[tuple[bytes, int]] = []
         self.published: dict[bytes, tuple[int, int]] = {}
         self.allowed: dict[bytes, set[tuple[int, int] | None]] = {}
         self.generations: dict[int, int] = {}
@@ -60,6 +60,11 @@ class IndexMachine(RuleBasedStateMachine):
                 assert record.offset == slot << 8 | record.generation, "facts of two objects in one hit"
                 assert told in self.allowed.get(name, {self.published.get(name)}), "a hit that is not true"
 
+    def _watched(self, index: IndexWriter) -> IndexWriter:
+        index.memory = WatchedMemory(self.memory, self.look)
+        index.words = WatchedMemory(self.memory.cast("Q"), self.look)
+        return index
+
     def _slot(self) -> int:
         used = {slot for slot, _ in self.published.values()}
         slot = next(slot for slot in range(2 * len(NAMES)) if slot not in used)
@@ -71,7 +76,8 @@ class IndexMachine(RuleBasedStateMachine):
         """So many names of others that a few more make the table grow."""
         watched, self.index.words = self.index.words, self.index.words._memory
         for number in range(crowd):
-            self.index.set_name(b"other %d" % number, 1000 + number, None)
+            self.others.append((b"other %d" % number, 1000 + number))
+            self.index.set_name(*self.others[-1], None)
         self.index.words = watched
 
     @rule(name=st.sampled_from(NAMES))
@@ -104,6 +110,17 @@ class IndexMachine(RuleBasedStateMachine):
         self.allowed = {name: set()}
         self.index.clear_name(name, slot)
         self.index.set_state(slot, generation, FREE)
+
+    @rule(leftover=st.sampled_from(NAMES))
+    def start_anew(self, leftover: bytes) -> None:
+        """The writer dies in the middle of a growth, and another one goes on, knowing nothing."""
+        bits = self.memory.cast("Q")[WORD_HASH_BITS]
+        self.index._insert(bits + 1, crc32(leftover), 0)
+        self.index = self._watched(IndexWriter(self.memory))
+        names = [(name, slot) for name, (slot, _) in self.published.items()]
+        self.index.rebuild_names([*self.others, *names])
+        for offset, nbytes in self.index.unused_tables()[:2]:
+            self.memory[offset : offset + nbytes] = bytes(nbytes)
 
     @invariant()
     def every_name_is_found_and_no_other(self) -> None:

@@ -55,6 +55,20 @@ def test_the_header_is_where_it_was(memory: memoryview):
 
     assert memory[:8] == b"SMINDX01"
     assert words(memory, 0, 6) == (layout.INDEX_MAGIC, layout.LAYOUT, 0xABCDEF, layout.MIN_HASH_BITS, 7, 1)
+    assert not any(memory[48 : 4 * KIB])
+
+
+def test_what_the_header_says_of_store_processes_is_where_it_was(memory: memoryview):
+    index = IndexWriter.create(memory, 1)
+    index.note_start(0xA1)
+    index.note_start(0xA2)
+    index.set_capacity(0xB1)
+    index.set_since(0xC1)
+    index.set_at_work(0xD1)
+    index.set_suspect(0xE1, 0xE2)
+
+    assert words(memory, 48, 7) == (0xA2, 2, 0xB1, 0xC1, 0xD1, 0xE1, 0xE2)
+    assert not any(memory[104 : 4 * KIB])
 
 
 def test_a_slot_is_where_it_was(memory: memoryview):
@@ -67,6 +81,14 @@ def test_a_slot_is_where_it_was(memory: memoryview):
     assert memory[start + 40 : start + 256] == GOLDEN_RECORD
     assert not any(memory[start - 256 : start])
     assert not any(memory[start + 256 : start + 512])
+
+
+def test_the_mutable_words_of_a_slot_are_where_they_were(memory: memoryview):
+    index = IndexWriter.create(memory, 1)
+    index.set_reads(3, 0xA1)
+    index.set_ender(3, 0xB1, 0xB2)
+
+    assert words(memory, 64 * MIB + 3 * 256, 5) == (0, 0xA1, 0xB1, 0xB2, 0)
 
 
 def test_a_row_is_where_it_was(memory: memoryview):

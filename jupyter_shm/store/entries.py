@@ -1,0 +1,48 @@
+"""What stands in the books of the store: objects, and extents that are being filled.  No I/O here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..tables.layout import LIVE
+
+
+@dataclass(eq=False, slots=True)
+class Reservation:
+    """An extent that a client is filling.  It has a slot of its own, in state RESERVED."""
+
+    id: int
+    slot: int
+    generation: int
+    client: int
+    request: int
+    offset: int
+    extent: int  # bytes
+    pages: int  # that came into use with it
+
+
+@dataclass(eq=False, slots=True)
+class Object:
+    """A sealed object."""
+
+    id: int
+    slot: int
+    generation: int
+    sequence: int
+    name: str  # "" when anonymous; stays what it was when the name is gone
+    client: int
+    request: int
+    label: str | None  # who that is, for people; None: not read yet, see ``Ledger.label``
+    offset: int
+    extent: int  # bytes of the extent
+    nbytes: int  # bytes covered, header included
+    payload: int  # bytes of data
+    created_ns: int
+    version: int
+    contained: tuple[int, ...] = ()
+    state: int = LIVE
+    containers: int = 0  # objects whose bytes refer to this one's
+    reads: int = 0  # by clients that have hung up since
+    due: float | None = None  # when to look whether a DYING one is still held; None while LIVE
+    backoff: float = 0.0  # seconds between looks; 0 until the first one
+    is_held: bool = False  # a look found a lease, or a container

@@ -1,0 +1,212 @@
+"""The books of a store that died, from its index: the index is the database.  No I/O here.
+
+A store process may die between any two of its writes; the memory stays, and the next one starts from what the slots
+say.  The laws that make this possible:
+
+1. What a slot is stands in its state word alone; its facts were written before, and stand under a CRC.
+2. A commit makes the object LIVE before it frees the reservation.  If both are there, with one extent, the commit
+   counts.
+3. An overwrite makes the new object LIVE before it makes the old one DYING.  Of two LIVE ones with one name the higher
+   sequence counts.
+4. A Delete notes its request before it makes the object DYING.  So whatever a request has done, its number is there.
+   What an interrupted one has noted counts if the object ends otherwise: it was deleted before that.
+
+What is to be repaired is told as actions.  Restoring again after some of them were carried out comes to the same end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..errors import ProtocolError
+from ..tables.index import IndexReader, Slot
+from ..tables.layout import DYING, FREE, LIVE, MAX_CLIENTS, MAX_OBJECTS, RESERVED, Record, object_id
+from .actions import SetState
+from .entries import Object, Reservation
+from .ledger import Ledger
+
+
+@dataclass(slots=True)
+class Restored:
+    """What the index of a store that died says.
+
+    Attributes:
+        ledger: The books, as they are when the repairs have been carried out.
+        repairs: What is to be written to the index, in this order, before anybody is served.
+        applied: The highest number of a request whose effect is in the slots, by id of the client.
+        ended: ``(client, number)`` of the Deletes whose objects are DYING, or will be when they are repaired.
+        last_client: The highest client id that is mentioned anywhere.
+        damaged: What is wrong, by slot, for the log.
+    """
+
+    ledger: Ledger
+    repairs: list[SetState]
+    applied: dict[int, int]
+    ended: frozenset[tuple[int, int]]
+    last_client: int
+    damaged: dict[int, str]
+
+
+def restore(
+    index: IndexReader,
+    heap_nbytes: int,
+    read_contained: Callable[[Record], tuple[int, ...]],
+    max_objects: int = MAX_OBJECTS,
+) -> Restored:
+    """Build the books anew.  It makes many objects: switch the garbage collection off meanwhile.
+
+    Args:
+        index: Of the store that died; nobody writes it.
+        heap_nbytes: Size of the heap's address space.
+        read_contained: Reads the list of contained ids from the object's prefix in the heap.  It may raise
+            ``ProtocolError``; it is asked only about objects whose facts say that they contain some.
+        max_objects: Slots.
+
+    Returns:
+        Books that balance, and what is to be repaired in the index.
+
+    Raises:
+        ValueError: The extents of two slots overlap, or one is not in the heap: this index is of no use.
+    """
+    survey = _Survey()
+    for slot, entry in enumerate(index.slots()):
+        survey.add(slot, entry)
+    survey.drop_twins()
+    survey.drop_losers()
+    survey.note_enders()
+    survey.fill_containers(read_contained)
+    ledger = Ledger.restored(
+        (index.capacity, heap_nbytes, max_objects),
+        survey.objects.values(),
+        survey.reservations,
+        survey.generations,
+        survey.sequence,
+    )
+    last_client = max(survey.last_client, *(index.row(row)[0] for row in range(MAX_CLIENTS)))
+    return Restored(ledger, survey.repairs, survey.applied, frozenset(survey.ended), last_client, survey.damaged)
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What the slots say, taken together."""
+
+    generations: list[int] = field(default_factory=list)
+    objects: dict[int, Object] = field(default_factory=dict)  # by id
+    reservations: list[Reservation] = field(default_factory=list)
+    containers: list[tuple[Object, Record]] = field(default_factory=list)
+    repairs: list[SetState] = field(default_factory=list)
+    applied: dict[int, int] = field(default_factory=dict)
+    enders: list[tuple[Object, tuple[int, int]]] = field(default_factory=list)  # client and number
+    ended: set[tuple[int, int]] = field(default_factory=set)
+    sequence: int = 0
+    last_client: int = 0
+    damaged: dict[int, str] = field(default_factory=dict)
+
+    def add(self, slot: int, entry: Slot) -> None:
+        """Read one slot; they come in their order."""
+        word, record = entry.state, entry.record
+        generation, state = word >> 8, word & 0xFF
+        self.generations.append(generation)
+        if record is not None:
+            self.sequence = max(self.sequence, record.sequence)
+            self.last_client = max(self.last_client, record.client)
+        if state == FREE:
+            return  # its facts, if there are any, are of no object any more, or of none yet
+        if record is None or record.generation != generation or state > DYING:
+            self._drop_damaged(slot, generation, state, record)
+            return
+        self._note_request(record.client, record.request)
+        if state == RESERVED:
+            self.reservations.append(_reservation(slot, record))
+            return
+        object = _object(slot, state, entry.reads, record)
+        self.objects[object.id] = object
+        if record.contained:
+            self.containers.append((object, record))
+        if entry.ender:
+            self.enders.append((object, (entry.ender, entry.ender_number)))
+
+    def _note_request(self, client: int, number: int) -> None:
+        if self.applied.get(client, 0) < number:
+            self.applied[client] = number
+
+    def _drop_damaged(self, slot: int, generation: int, state: int, record: Record | None) -> None:
+        found = "facts that are not what their CRC says" if record is None else f"facts of {record.generation}"
+        self.damaged[slot] = f"generation {generation} in state {state} has {found}: what was there is lost"
+        self.repairs.append(SetState(slot, generation, FREE))
+
+    def drop_twins(self) -> None:
+        """A reservation whose extent is an object's was committed."""
+        if not self.reservations:
+            return
+        offsets = {object.offset for object in self.objects.values()}
+        for entry in self.reservations:
+            if entry.offset in offsets:
+                self.repairs.append(SetState(entry.slot, entry.generation, FREE))
+        self.reservations = [entry for entry in self.reservations if entry.offset not in offsets]
+
+    def drop_losers(self) -> None:
+        """Of the LIVE objects with one name all but the youngest are to end."""
+        winners: dict[str, Object] = {}
+        for object in self.objects.values():
+            if object.name and object.state == LIVE:
+                other = winners.setdefault(object.name, object)
+                if other is not object:
+                    winner, loser = (object, other) if object.sequence > other.sequence else (other, object)
+                    winners[object.name] = winner
+                    loser.state = DYING
+                    self.repairs.append(SetState(loser.slot, loser.generation, DYING))
+
+    def note_enders(self) -> None:
+        """Whose Delete a DYING object was ended by."""
+        for object, ender in self.enders:
+            self.last_client = max(self.last_client, ender[0])
+            if object.state == DYING:
+                self.ended.add(ender)
+                self._note_request(*ender)
+
+    def fill_containers(self, read_contained: Callable[[Record], tuple[int, ...]]) -> None:
+        """Read again whose bytes the objects refer to.
+
+        The lists stand in the heap, where their publisher can write: what does not exist, or is younger than the
+        object itself, was not there when the list was checked at the commit.
+        """
+        for object, record in self.containers:
+            try:
+                listed = dict.fromkeys(read_contained(record))
+            except ProtocolError as error:
+                self.damaged[object.slot] = f"its list of contained objects cannot be read: {error}"
+                continue
+            inner = [self.objects[id] for id in listed if id in self.objects]
+            object.contained = tuple(one.id for one in inner if one.sequence < object.sequence)
+            if len(object.contained) != record.contained:
+                self.damaged[object.slot] = f"{len(object.contained)} of {record.contained} contained objects are there"
+
+
+def _reservation(slot: int, record: Record) -> Reservation:
+    id = object_id(slot, record.generation)
+    return Reservation(
+        id, slot, record.generation, record.client, record.request, record.offset, record.extent, pages=0
+    )
+
+
+def _object(slot: int, state: int, reads: int, record: Record) -> Object:
+    return Object(
+        id=object_id(slot, record.generation),
+        slot=slot,
+        generation=record.generation,
+        sequence=record.sequence,
+        name=record.key().decode(),
+        client=record.client,
+        request=record.request,
+        label=None,
+        offset=record.offset,
+        extent=record.extent,
+        nbytes=record.nbytes,
+        payload=record.payload,
+        created_ns=record.created_ns,
+        version=record.version,
+        state=state,
+        reads=reads,
+    )

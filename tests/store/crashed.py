@@ -1,0 +1,174 @@
+"""What the next store finds when one dies: its index at one moment, what is restored from it, and what must be true."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+
+from pure_store import PureStore
+
+from jupyter_shm.store.ledger import Ledger, Object
+from jupyter_shm.store.restore import Restored, restore
+from jupyter_shm.tables.index import IndexReader, IndexWriter
+from jupyter_shm.tables.layout import (
+    DYING,
+    FREE,
+    HASH_BASE,
+    INDEX_SIZE,
+    LIVE,
+    PAGE,
+    RESERVED,
+    SLOT_SIZE,
+    SLOTS_BASE,
+    WORD_HASH_BITS,
+    WORD_SLOTS,
+    Record,
+    object_id,
+)
+from jupyter_shm.tables.prefix import HEAD_SIZE, read_contained, read_head
+
+FACTS = (
+    "slot", "generation", "sequence", "name", "client", "request", "offset", "extent", "nbytes", "payload",
+    "created_ns", "version", "contained",
+)  # fmt: skip
+
+
+class Crashed:
+    """A store that has died; its heap is still shared with the one that it is a copy of.
+
+    Args:
+        store: It lives on, and is not touched.
+    """
+
+    def __init__(self, store: PureStore) -> None:
+        self.heap = store.heap
+        self.index = IndexWriter(copied(store.index))
+        self.reader = IndexReader(self.index.memory.toreadonly())
+        self.index.set_capacity(store.ledger.capacity)
+
+    def contained(self, record: Record) -> tuple[int, ...]:
+        data = self.heap[record.offset : record.offset + record.nbytes]
+        return read_contained(data, read_head(data[:HEAD_SIZE], record.nbytes)[0])
+
+    def restore(self) -> Restored:
+        return restore(self.reader, len(self.heap), self.contained)
+
+    def repair(self, restored: Restored, count: int | None = None) -> None:
+        """Carry out the first repairs, or all of them."""
+        for do in restored.repairs[:count]:
+            self.index.set_state(do.slot, do.generation, do.state)
+
+    def slots(self, *states: int) -> list[int]:
+        """All slots in these states."""
+        return [slot for slot in range(self.index.words[WORD_SLOTS]) if self.reader.state(slot) & 0xFF in states]
+
+
+def copied(index: IndexReader) -> memoryview:
+    """The memory of an index, as far as it is in use."""
+    bits = index.words[WORD_HASH_BITS]
+    table = HASH_BASE + (8 << bits)
+    parts = [(0, 2 * PAGE), (table, 8 << bits), (SLOTS_BASE, index.words[WORD_SLOTS] * SLOT_SIZE)]
+    copy = memoryview(mmap.mmap(-1, INDEX_SIZE))
+    for start, nbytes in parts:
+        copy[start : start + nbytes] = index.memory[start : start + nbytes]
+    return copy
+
+
+def books(restored: Restored) -> dict[str, object]:
+    """All that counts of what was restored, to be compared."""
+    ledger = restored.ledger
+    return {
+        "objects": {
+            id: (facts(object), object.state, object.containers, object.reads, object.due, object.backoff)
+            for id, object in ledger.objects.items()
+        },
+        "reservations": {
+            id: (entry.slot, entry.generation, entry.client, entry.request, entry.offset, entry.extent)
+            for id, entry in ledger.reservations.items()
+        },
+        "names": {name: object.id for name, object in ledger.names.items()},
+        "sums": (ledger.payload, ledger.held, ledger.in_grace, ledger.reserved, ledger.used, ledger.sequence),
+        "slots": (ledger._generations, ledger._free_slots),
+        "room": list(ledger.extents.free_ranges()),
+        "requests": (restored.applied, restored.ended, restored.last_client),
+    }
+
+
+def facts(object: Object) -> tuple[object, ...]:
+    """What never changes of an object."""
+    return tuple(getattr(object, name) for name in FACTS)
+
+
+# --- What must be true of every moment --------------------------------------------------------------------------------
+
+
+def check(crashed: Crashed) -> Restored:
+    """Restore, hold it against what the slots say in the plainest reading, and crash again at every repair."""
+    restored = crashed.restore()
+    restored.ledger.check()
+    assert restored.damaged == {}
+    _check_slots(crashed, restored.ledger)
+    _check_again(crashed, restored)
+    _check_repaired(crashed, restored)
+    return restored
+
+
+def _check_slots(crashed: Crashed, ledger: Ledger) -> None:
+    reader = crashed.reader
+    records = {slot: reader.record(slot) for slot in crashed.slots(LIVE, DYING)}
+    anonymous = {slot for slot in crashed.slots(LIVE) if not records[slot].name_nbytes}
+    meant: dict[str, int] = {}
+    for slot in sorted(set(crashed.slots(LIVE)) - anonymous, key=lambda slot: records[slot].sequence):
+        meant[records[slot].key().decode()] = slot
+    offsets = {record.offset for record in records.values()}
+    twins = {slot for slot in crashed.slots(RESERVED) if reader.record(slot).offset in offsets}
+
+    assert set(ledger.objects) == {object_id(slot, record.generation) for slot, record in records.items()}
+    assert {name: object.slot for name, object in ledger.names.items()} == meant
+    assert {one.slot for one in ledger.objects.values() if one.state == LIVE} == {*meant.values(), *anonymous}
+    assert all(object.state in {LIVE, DYING} for object in ledger.objects.values())
+    assert {entry.slot for entry in ledger.reservations.values()} == set(crashed.slots(RESERVED)) - twins
+    assert set(ledger._free_slots) == {*crashed.slots(FREE), *twins}
+    assert ledger._generations == [reader.state(slot) >> 8 for slot in range(crashed.index.words[WORD_SLOTS])]
+    for object in ledger.objects.values():
+        assert (object.reads, object.label) == (reader.reads(object.slot), None)
+
+
+def _check_again(crashed: Crashed, restored: Restored) -> None:
+    for count in range(1, len(restored.repairs) + 1):
+        crashed.repair(restored, count)
+        again = crashed.restore()
+        assert books(again) == books(restored), f"another crash after {count} repairs comes to another end"
+        assert again.repairs == restored.repairs[count:]
+
+
+def _check_repaired(crashed: Crashed, restored: Restored) -> None:
+    """The index, repaired, shows what the books say, to a reader who asks nobody."""
+    ledger = restored.ledger
+    for object in ledger.objects.values():
+        assert crashed.reader.state(object.slot) == object.generation << 8 | object.state
+    for entry in ledger.reservations.values():
+        assert crashed.reader.state(entry.slot) == entry.generation << 8 | RESERVED
+    crashed.index.rebuild_names((name.encode(), object.slot) for name, object in ledger.names.items())
+    for object in ledger.objects.values():
+        hit = crashed.reader.find(object.name.encode()) if object.name else None
+        means = ledger.names.get(object.name)
+        assert (hit and hit[0]) == (means.slot if means else None)
+
+
+def spend(ledger: Ledger, order: Callable[[list], None]) -> None:
+    """Go on with the restored books until nothing is left: every page is given back once, and none is left over."""
+    entries = [*ledger.reservations.values(), *ledger.objects.values()]
+    order(entries)
+    for entry in entries:
+        if not isinstance(entry, Object):
+            ledger.release(entry)
+            continue
+        if entry.state == LIVE:
+            ledger.condemn(entry)
+        ledger.set_held(entry, is_held=False)
+    for entry in sorted((one for one in entries if isinstance(one, Object)), key=lambda one: -one.sequence):
+        ledger.free_object(entry)
+        ledger.check()
+    assert (ledger.objects, ledger.names, ledger.reservations) == ({}, {}, {})
+    assert (ledger.used, ledger.reserved, ledger.payload, ledger.held, ledger.in_grace) == (0, 0, 0, 0, 0)
