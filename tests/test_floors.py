@@ -49,7 +49,21 @@ WITH_IO = {
 }
 """Modules by which the outside world, or the time of day, gets into code that should be told about both."""
 
-IMPURE_STORE_FILES = {"__main__", "daemon", "doorway", "peers", "regions", "keeper", "warmer", "spill"}
+IMPURE_STORE_FILES = {
+    "__main__",
+    "assembly",
+    "crash_points",
+    "daemon",
+    "doorway",
+    "entrance",
+    "keeper",
+    "peers",
+    "regions",
+    "spill",
+    "succession",
+    "vault",
+    "warmer",
+}
 """The files of store/ that may do I/O.  Every other one, a new one too, takes events and time and returns actions."""
 
 PURE: dict[str, set[str]] = {

@@ -16,11 +16,12 @@ from ..linux import packets
 from ..linux.limits import capacity_setting, default_capacity, heap_nbytes
 from ..sizes import format_size
 from .aftermath import Aftermath
-from .core import Core, Identity
+from .core import Core
 from .crash_points import CrashingDaemon, CrashPoints, points_of_test
 from .daemon import Daemon
 from .doorway import Doorway
 from .holders import Holders
+from .inquiries import Identity
 from .ledger import Ledger
 from .lodging import LISTENER, LOCK, MEMORY, decode_note
 from .regions import Regions
@@ -112,7 +113,7 @@ def _restore_books(regions: Regions, points: CrashPoints | None) -> Aftermath:
 def _daemon(doorway: Doorway, regions: Regions, vault: Vault, aftermath: Aftermath) -> Daemon:
     index, ledger = regions.index, aftermath.ledger
     index.note_start(os.getpid())
-    ledger.read_label = lambda object: regions.label(object.offset, object.nbytes)
+    ledger.read_label = lambda entry: regions.label(entry.offset, entry.nbytes)
     python = platform.python_version()
     us = Identity(index.store, os.getpid(), __version__, python, index.since / 1e9, index.starts)
     core = Core(ledger, Holders(), us, time.monotonic(), aftermath)

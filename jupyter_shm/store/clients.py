@@ -72,7 +72,8 @@ class Clients:
 
         Args:
             conn: The daemon's number of the connection, a new one.
-            id, row: As they were given then.
+            id: As it was given then.
+            row: The same.
             hello: What it had said.
             applied: Number of its last request that was carried out, or refused.
         """

@@ -13,8 +13,6 @@ Laws of the core:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 
@@ -37,15 +35,13 @@ from .actions import (
     SetState,
     WriteRecord,
 )
+from .admission import Admission
 from .aftermath import Aftermath
 from .clients import Client, Clients
 from .holders import Holders
-from .inquiries import Inquiries
+from .inquiries import Identity, Inquiries
 from .ledger import Ledger, Object, Reservation
-from .reclaim import GRACE, Reclaim
-
-ROOM_PATIENCE = 0.9
-"""Seconds that a put waits for grace times to end before it is refused: StoreFullError comes within a second."""
+from .reclaim import Reclaim
 
 IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
@@ -53,27 +49,6 @@ IDLE_EXIT = 600.0
 
 CHANGES = (m.Reserve, m.Commit, m.Delete)
 """Requests that change something: their numbers are in the rows."""
-
-
-class Identity(NamedTuple):
-    """What a store says of itself."""
-
-    store: int  # random number of 64 bits, the same for all processes over one memory
-    pid: int
-    package: str  # version of jupyter_shm
-    python: str  # "3.11.7"
-    since: float  # seconds of the monotonic clock when the first process over this memory started
-    starts: int = 1  # processes over this memory so far
-
-
-@dataclass(slots=True)
-class Parked:
-    """A Reserve that does not fit now and might when grace times end."""
-
-    client: Client
-    request: m.Reserve
-    until: float  # seconds
-    is_extended: bool = False
 
 
 class Core:
@@ -88,9 +63,8 @@ class Core:
 
     Attributes:
         clients: Everybody who said hello.
-        room: How many bytes the machine can give right now, for a put of so many; asked before an extent is granted.
-            Whoever runs the core sets it.
-        keeper: Process id of the keeper, which whoever runs the core knows.
+        admission: Decides about extents; whoever runs the core tells it what the machine can give.
+        inquiries: Answers questions; whoever runs the core tells it who the keeper is.
     """
 
     def __init__(
@@ -100,13 +74,11 @@ class Core:
         self.holders = holders
         self.aftermath = aftermath or Aftermath(ledger)
         self.clients = Clients(self.aftermath.last_client)
-        self.room: Callable[[int], int] = _same
-        self.keeper = 0
+        self.admission = Admission(ledger)
+        self.inquiries = Inquiries(ledger, holders, self.clients, identity)
         self._identity = identity
         self._idle_since = now
         self._asking: list[Client] = []
-        self._parked: list[Parked] = []
-        self._inquiries = Inquiries(ledger, holders, self.clients)
         self._reclaim = Reclaim(ledger, holders)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
             m.Forked: self._forked,
@@ -168,9 +140,9 @@ class Core:
         client = self.clients.leave(conn)
         if client is None:
             return []
-        self._inquiries.hung_up(conn)
+        self.inquiries.hung_up(conn)
         self._asking = [other for other in self._asking if other is not client]
-        self._parked = [entry for entry in self._parked if entry.client is not client]
+        self.admission.forget(client)
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
         for object in list(client.anonymous.values()):
             actions += self._condemn(object)
@@ -189,7 +161,7 @@ class Core:
             return []
         question, client.question = client.question, None
         self._asking = [other for other in self._asking if other is not client]
-        return self._inquiries.answer(client, question)
+        return self.inquiries.answer(client, question)
 
     def asking(self) -> list[int]:
         """Connections of those whose question is not answered yet, in the order in which they asked."""
@@ -198,7 +170,12 @@ class Core:
     def settle(self, now: float) -> list[Action]:
         """All sockets were drained: free what can be freed, and decide about those who wait for room."""
         self._reclaim.stamp(now)
-        actions = [*self._reclaim.look(now), *self._retry_parked(now)]
+        actions = self._reclaim.look(now)
+        for client, request, found in self.admission.retry(now):
+            if isinstance(found, Reservation):
+                actions += self._granted(client, request, found)
+            else:
+                actions += self._refuse(client, request.number, "full", found)
         if self.ledger.objects or self.clients:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
@@ -210,7 +187,7 @@ class Core:
         self._reclaim.stamp(now)
         if self._asking:
             return now
-        times = [entry.until if self.ledger.in_grace else now for entry in self._parked]
+        times = self.admission.deadlines(now)
         due = self._reclaim.next_look()
         if due is not None:
             times.append(due)
@@ -231,7 +208,9 @@ class Core:
 
         Args:
             conn: The daemon's number of the connection.
-            id, row, hello: As the earlier store has noted them.
+            id: As the earlier store has noted it.
+            row: The same.
+            hello: The same.
             applied: What the row says.
         """
         applied = max(applied, self.aftermath.applied.get(id, 0))
@@ -267,7 +246,7 @@ class Core:
     def wait_again(self, conn: int, message: m.Wait) -> list[Action]:
         """Go on with a wait that an earlier store has not answered."""
         client = self.clients.get(conn)
-        return self._inquiries.wait(client, message) if client is not None else []
+        return self.inquiries.wait(client, message) if client is not None else []
 
     # --- requests ----------------------------------------------------------------------------------------------
 
@@ -290,21 +269,12 @@ class Core:
     def _reserve(self, client: Client, request: m.Reserve, now: float) -> list[Action]:
         if request.nbytes < 1:
             return self._refuse(client, request.number, "protocol", f"cannot reserve {request.nbytes} bytes")
-        granted = self._grant(client, request, self.room(request.nbytes))
-        if granted is None:
-            self._parked.append(Parked(client, request, now + ROOM_PATIENCE))
-            return []
-        return granted
+        entry = self.admission.ask(client, request, now)
+        return [] if entry is None else self._granted(client, request, entry)
 
-    def _grant(self, client: Client, request: m.Reserve, room: int) -> list[Action] | None:
-        ledger = self.ledger
-        if not (ledger.has_slots() and ledger.fits(request.nbytes) and room >= request.nbytes):
-            return None
-        entry = ledger.reserve(client.id, request.number, request.nbytes)
-        if entry is None:
-            return None
+    def _granted(self, client: Client, request: m.Reserve, entry: Reservation) -> list[Action]:
         client.reservations[entry.id] = entry
-        facts = (entry.generation, ledger.sequence, client.id, 0, request.number, entry.offset, entry.extent)
+        facts = (entry.generation, self.ledger.sequence, client.id, 0, request.number, entry.offset, entry.extent)
         record = Record(*facts, 0, 0, 0, 0, 0, b"")
         return [
             WriteRecord(entry.slot, record),
@@ -370,7 +340,7 @@ class Core:
         replaced = (old.version, self.ledger.label(old)) if old else (0, "")
         answer = m.Committed(request.number, object.id, object.version, *replaced)
         actions += [self._applied(client, request.number), Send(client.conn, answer)]
-        return actions + self._inquiries.announce(object.name)
+        return actions + self.inquiries.announce(object.name)
 
     def _abandon(self, client: Client, request: m.Abandon, _now: float) -> list[Action]:
         entry = client.reservations.get(request.reservation)
@@ -378,7 +348,7 @@ class Core:
 
     def _cancel(self, client: Client, request: m.Cancel, _now: float) -> list[Action]:
         number = request.number
-        self._inquiries.cancel(client, number)
+        self.inquiries.cancel(client, number)
         actions: list[Action] = []
         for entry in [entry for entry in client.reservations.values() if entry.request == number]:
             actions += self._release(client, entry)
@@ -407,28 +377,10 @@ class Core:
         return []
 
     def _people(self, client: Client, request: m.Clients, _now: float) -> list[Action]:
-        return self._inquiries.people(client, request)
+        return self.inquiries.people(client, request)
 
     def _stats(self, client: Client, request: m.Stats, now: float) -> list[Action]:
-        ledger, us = self.ledger, self._identity
-        accounts = m.Accounts(
-            number=request.number,
-            capacity=ledger.capacity,
-            used=ledger.used,
-            held=ledger.held,
-            reserved=ledger.reserved,
-            objects=len(ledger.objects),
-            names=len(ledger.names),
-            clients=len(self.clients),
-            payload=min(ledger.payload, m.MAX_COUNT),
-            uptime=now - us.since,
-            pid=us.pid,
-            keeper=self.keeper,
-            starts=us.starts,
-            package=us.package,
-            python=us.python,
-        )
-        return [Send(client.conn, accounts)]
+        return self.inquiries.stats(client, request, now)
 
     def _stop(self, client: Client, request: m.Stop, _now: float) -> list[Action]:
         others = [other.hello for other in self.clients if other.hello.pid != client.hello.pid]
@@ -460,33 +412,6 @@ class Core:
         is_leased = self.holders.holds(client.id, object.slot, object.generation)
         return object.state == LIVE or is_leased or object.containers > 0
 
-    # --- a full store -------------------------------------------------------------------------------------------
-
-    def _retry_parked(self, now: float) -> list[Action]:
-        actions: list[Action] = []
-        parked, self._parked = self._parked, []
-        for entry in parked:
-            room = self.room(entry.request.nbytes)
-            granted = self._grant(entry.client, entry.request, room)
-            if granted is None and self.ledger.in_grace and self._may_wait(entry, now):
-                self._parked.append(entry)
-            elif granted is None:
-                text = report.full(self.ledger, entry.request.nbytes, room)
-                actions += self._refuse(entry.client, entry.request.number, "full", text)
-            else:
-                actions += granted
-        return actions
-
-    def _may_wait(self, entry: Parked, now: float) -> bool:
-        """Is a put that does not fit to wait for the grace times that are running?
-
-        When its time is over, it waits for those once more: they may have begun late, if this process had to wait
-        for a processor, and a refusal has to be true when it is said.
-        """
-        if now >= entry.until and not entry.is_extended:
-            entry.until, entry.is_extended = now + 2 * GRACE, True
-        return now < entry.until
-
     # --- answers ------------------------------------------------------------------------------------------------
 
     def _applied(self, client: Client, number: int) -> Action:
@@ -495,10 +420,6 @@ class Core:
 
     def _refuse(self, client: Client, number: int, reason: str, text: str) -> list[Action]:
         return [self._applied(client, number), Send(client.conn, m.Refused(number, reason, text))]
-
-
-def _same(nbytes: int) -> int:
-    return nbytes
 
 
 def _record(object: Object, name: bytes) -> Record:

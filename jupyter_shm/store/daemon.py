@@ -13,7 +13,6 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from zlib import crc32
 
 import msgspec
 
@@ -25,9 +24,11 @@ from ..protocol import messages as m
 from ..protocol import wire
 from ..protocol.session import DISCARDING, RESUMED
 from . import actions as a
+from . import succession
 from .core import Core
 from .doorway import Doorway
-from .lodging import LISTENER, LOCK, ClientNote, client_key, encode_note, wait_key
+from .entrance import Entrance
+from .lodging import ClientNote, client_key, encode_note, wait_key
 from .peers import Peer
 from .regions import Regions, TableMemory
 from .vault import Vault
@@ -39,9 +40,6 @@ BATCH = 512
 
 DRAIN_ROUNDS = 8
 """Times that a drain asks for ready sockets; one answer names 1,023 of them at most, and there are up to 4,096."""
-
-TRY_AGAIN = 1.0
-"""Seconds until what failed for lack of something is tried again."""
 
 SMALL = 1 << 20  # bytes: below this the machine's memory is not asked about; /proc takes longer than such a put
 
@@ -58,25 +56,22 @@ class Daemon:
     """
 
     def __init__(self, doorway: Doorway, regions: Regions, core: Core, vault: Vault, identity: str) -> None:
-        self._doorway = doorway
         self._regions = regions
         self._vault = vault
         self._vault_fd = -1  # as the loop knows it
         self._vault_mask = 0
         self._core = core
-        core.room = self._room
+        core.admission.room = self._room
         self._identity = identity
         self._peers: dict[int, Peer] = {}  # by fd, which is also the core's `conn`
         self._by_pidfd: dict[int, Peer] = {}  # those that are only waited for until their process ends
         self._unwelcomed: list[a.Send] = []  # until the keeper has what is theirs
         self._answered: list[Peer] = []  # whose packet at the head may be done now
         self._exit: str | None = None
-        self._is_deaf = False  # no descriptor is left for another connection
-        self._next_try = math.inf  # when to try again what failed for lack of something
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup, select.EPOLLIN)
-        self._listen()
+        self._entrance = Entrance(doorway, self._epoll, vault)
         self._mind_vault()
         self._do: dict[type, Callable[..., None]] = {
             a.WriteRecord: lambda do: regions.index.write_record(do.slot, do.record),
@@ -105,8 +100,8 @@ class Daemon:
         """
         while self._exit is None:
             self._poll(self._patience())
-            if time.monotonic() >= self._next_try:
-                self._try_again()
+            if time.monotonic() >= self._entrance.next_try:
+                self._entrance.try_again()
             deadline = self._core.deadline(time.monotonic())
             if deadline is not None and deadline <= time.monotonic():
                 self._settle()
@@ -131,7 +126,8 @@ class Daemon:
 
         Args:
             note: What that store has noted of it.
-            conn, table: Descriptors of its connection and its lease table; owned from now on.
+            conn: Descriptor of its connection; owned from now on.
+            table: Descriptor of its lease table; owned from now on.
         """
         sock = packets.adopt(conn)
         pid = packets.peer_credentials(sock).pid
@@ -145,11 +141,17 @@ class Daemon:
     def recover(self) -> None:
         """Everybody was resumed: answer what was carried out, and has perhaps not been answered, before all else."""
         self._perform(self._core.recover(time.monotonic()))
-        heads = {peer: packet for peer in self._peers.values() if (packet := self._peek(peer)) is not None}
-        applied = [peer for peer, packet in heads.items() if self._was_applied(peer, packet)]
-        self._suspect({peer: packet for peer, packet in heads.items() if peer not in applied})
-        for peer in applied:
-            self._receive(peer, heads[peer])
+        heads = succession.peek_heads(self._peers.values())
+        applied = succession.applied(self._core, heads)
+        culprit = succession.culprit(
+            self._regions.index, {peer: packet for peer, packet in heads.items() if peer not in applied}
+        )
+        if culprit is not None:
+            log.error("client pid %d: the store died twice at one packet of its; it is let go of", culprit.pid)
+            self._end(culprit)
+            culprit.consume()
+        for peer, packet in applied.items():
+            self._receive(peer, packet)
 
     def resume_wait(self, client: int, packet: bytes) -> None:
         """Go on with a wait that an earlier store has taken out of its queue."""
@@ -160,39 +162,11 @@ class Daemon:
             self._perform(self._core.wait_again(peer.fd, message))
             self._go_on()
 
-    def _peek(self, peer: Peer) -> packets.Packet | None:
-        packet = packets.receive(peer.sock, wait=False, peek=True)
-        if packet is not None:
-            packets.close_all(packet.descriptors)
-        return None if packet == packets.END else packet
-
-    def _was_applied(self, peer: Peer, packet: packets.Packet) -> bool:
-        try:
-            message = wire.decode_request(packet.data)
-        except ProtocolError:
-            return False
-        return self._core.was_applied(peer.fd, message)
-
-    def _suspect(self, heads: dict[Peer, packets.Packet]) -> None:
-        """Drop the packet at which the store died if it is the one at which it died before, with its connection."""
-        index = self._regions.index
-        culprit = (0, 0)
-        for peer, packet in heads.items():
-            if peer.client == index.at_work:
-                culprit = (peer.client, crc32(packet.data))
-                if culprit == index.suspect:
-                    log.error("client pid %d: the store died twice at one packet of its; it is let go of", peer.pid)
-                    self._end(peer)
-                    peer.consume()
-                    culprit = (0, 0)
-        index.set_suspect(*culprit)
-        index.set_at_work(0)
-
     # --- packets in --------------------------------------------------------------------------------------------
 
     def _patience(self) -> float:
         deadline = self._core.deadline(time.monotonic())
-        next_try = min(self._next_try, self._vault.next_renewal)
+        next_try = min(self._entrance.next_try, self._vault.next_renewal)
         deadline = next_try if deadline is None else min(deadline, next_try)
         return -1 if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
@@ -206,12 +180,12 @@ class Daemon:
                 self._hang_up(self._by_pidfd[fd])
             elif fd == self._vault_fd:
                 self._hear_keeper()
-            elif fd == self._doorway.listener.fileno():
+            elif fd == self._entrance.listener:
                 self._accept()
             elif fd == self._wakeup:
                 os.eventfd_read(self._wakeup)
-            elif self._doorway.watch is not None and fd == self._doorway.watch.fileno():
-                self._check_doorway()
+            elif fd == self._entrance.watch:
+                self._entrance.check()
         return len(events)
 
     def _settle(self) -> None:
@@ -232,24 +206,9 @@ class Daemon:
         self._perform(self._core.settle(time.monotonic()))
 
     def _accept(self) -> None:
-        while True:
-            try:
-                sock = packets.accept(self._doorway.listener)
-            except OSError as error:
-                log.warning("cannot accept another connection: %s; %d are open", error, len(self._peers))
-                self._is_deaf = True
-                self._epoll.unregister(self._doorway.listener)
-                self._next_try = time.monotonic() + TRY_AGAIN
-                return
-            if sock is None:
-                return
-            credentials = packets.peer_credentials(sock)
-            if credentials.uid != os.getuid():
-                log.warning("refused a connection of uid %d, pid %d", credentials.uid, credentials.pid)
-                sock.close()
-                continue
-            peer = self._peers[sock.fileno()] = Peer(sock, credentials.pid)
-            self._epoll.register(peer.fd, select.EPOLLIN)
+        for sock, pid in self._entrance.accept():
+            peer = self._peers[sock.fileno()] = Peer(sock, pid)
+            self._epoll.register(peer.fd, peer.mask)
 
     def _serve(self, peer: Peer, mask: int) -> None:
         if mask & select.EPOLLOUT:
@@ -405,8 +364,8 @@ class Daemon:
         self._by_pidfd.pop(peer.pidfd, None)
         del self._peers[peer.fd]
         peer.close()
-        if self._is_deaf:
-            self._try_again()
+        if self._entrance.is_deaf:
+            self._entrance.try_again()
 
     def _end(self, peer: Peer) -> None:
         """Answer nothing from now on."""
@@ -477,39 +436,6 @@ class Daemon:
         self._exit = self._exit or signal.Signals(number).name
         os.eventfd_write(self._wakeup, 1)
 
-    def _listen(self) -> None:
-        self._epoll.register(self._doorway.listener, select.EPOLLIN)
-        if self._doorway.watch is not None:
-            self._epoll.register(self._doorway.watch, select.EPOLLIN)
-
-    def _check_doorway(self) -> None:
-        watch = self._doorway.watch
-        if watch is None or not watch.drain() or self._doorway.is_taken or self._doorway.is_open():
-            return
-        self._reopen()
-
-    def _reopen(self) -> None:
-        if not self._is_deaf:
-            # The keeper has this listener, too, for a moment: closing ours would not take it out of the epoll set.
-            self._epoll.unregister(self._doorway.listener)
-        self._is_deaf = True
-        if self._doorway.reopen():
-            self._is_deaf = False
-            self._listen()
-            self._vault.keep(LOCK, b"", (self._doorway.lock,))
-            self._vault.keep(LISTENER, b"", (self._doorway.listener.fileno(),))
-        elif not self._doorway.is_taken:
-            self._next_try = time.monotonic() + TRY_AGAIN
-
-    def _try_again(self) -> None:
-        """What failed for lack of descriptors, or because a cleaner was at it: perhaps it works now."""
-        self._next_try = math.inf
-        if not self._doorway.is_taken and not self._doorway.is_open():
-            self._reopen()
-        elif self._is_deaf:
-            self._is_deaf = False
-            self._epoll.register(self._doorway.listener, select.EPOLLIN)
-
     # --- the keeper --------------------------------------------------------------------------------------------
 
     def _hear_keeper(self) -> None:
@@ -518,7 +444,7 @@ class Daemon:
         unwelcomed, self._unwelcomed = self._unwelcomed, []
         self._perform(list(unwelcomed))
         self._go_on()
-        self._core.keeper = self._vault.keeper
+        self._core.inquiries.keeper = self._vault.keeper
 
     def _mind_vault(self) -> None:
         """Have a keeper, and have the loop tell of its words, its end, and of room for what it is to be told."""
@@ -538,7 +464,7 @@ class Daemon:
     def _close(self) -> None:
         assert self._exit is not None
         self._vault.say_ended(self._exit)
-        self._doorway.close()
+        self._entrance.close()
         for peer in list(self._peers.values()):
             peer.flush()
             peer.close()

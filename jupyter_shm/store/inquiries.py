@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..protocol import messages as m
 from ..tables.layout import LIVE
 from . import report
@@ -12,6 +14,17 @@ from .ledger import Ledger, Object
 from .waiters import Waiter, Waiters
 
 
+class Identity(NamedTuple):
+    """What a store says of itself."""
+
+    store: int  # random number of 64 bits, the same for all processes over one memory
+    pid: int
+    package: str  # version of jupyter_shm
+    python: str  # "3.11.7"
+    since: float  # seconds of the monotonic clock when the first process over this memory started
+    starts: int = 1  # processes over this memory so far
+
+
 class Inquiries:
     """Answers from the books as they are.
 
@@ -19,12 +32,18 @@ class Inquiries:
         ledger: The books.
         holders: The lease tables.
         clients: Who is connected.
+        identity: What is said of this store.
+
+    Attributes:
+        keeper: Process id of the keeper.
     """
 
-    def __init__(self, ledger: Ledger, holders: Holders, clients: Clients) -> None:
+    def __init__(self, ledger: Ledger, holders: Holders, clients: Clients, identity: Identity) -> None:
         self._ledger = ledger
         self._holders = holders
         self._clients = clients
+        self._identity = identity
+        self.keeper = 0
         self._waiters = Waiters()
 
     def answer(self, client: Client, question: Question) -> list[Action]:
@@ -50,6 +69,28 @@ class Inquiries:
         """Who is connected."""
         people = [m.Person(c.id, c.hello.pid, c.hello.label, c.hello.kernel) for c in self._clients]
         return [Send(client.conn, report.people(people, request))]
+
+    def stats(self, client: Client, request: m.Stats, now: float) -> list[Action]:
+        """The accounts."""
+        ledger, us = self._ledger, self._identity
+        accounts = m.Accounts(
+            number=request.number,
+            capacity=ledger.capacity,
+            used=ledger.used,
+            held=ledger.held,
+            reserved=ledger.reserved,
+            objects=len(ledger.objects),
+            names=len(ledger.names),
+            clients=len(self._clients),
+            payload=min(ledger.payload, m.MAX_COUNT),
+            uptime=now - us.since,
+            pid=us.pid,
+            keeper=self.keeper,
+            starts=us.starts,
+            package=us.package,
+            python=us.python,
+        )
+        return [Send(client.conn, accounts)]
 
     # --- waits -------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,23 @@ def kill_store(pid: int) -> None:
         assert poll.poll(SECONDS * 1000), f"the store {pid} survived SIGKILL"
     finally:
         os.close(handle)
+
+
+def kill_store_and_keeper(pid: int) -> None:
+    """SIGKILL a store and its keeper at once: all that they held is lost."""
+    keeper = parent_of(pid)
+    assert Path(f"/proc/{keeper}/comm").read_text() == "shm-keeper\n"
+    os.kill(keeper, signal.SIGKILL)
+    kill_store(pid)
+    # Reaped by whoever is its parent; its descriptors are closed before.
+    deadline = time.monotonic() + SECONDS
+    while is_alive(keeper):
+        assert time.monotonic() < deadline, f"the keeper {keeper} survived SIGKILL"
+
+
+def parent_of(pid: int) -> int:
+    """The process that has started this one."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def is_alive(pid: int) -> bool:

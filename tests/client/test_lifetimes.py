@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
-from peers import heap_bytes, kill_store
+from peers import heap_bytes, kill_store_and_keeper
 
 import jupyter_shm as shm
 from jupyter_shm.client.store import Store
@@ -96,7 +96,7 @@ def test_views_outlive_a_shutdown_of_the_store(store, peer):
 
 def test_views_outlive_a_store_that_was_killed(store, peer):
     view = share(store, peer)
-    kill_store(store.stats().pid)
+    kill_store_and_keeper(store.stats().pid)
 
     assert is_whole(view)
     assert peers_is_whole(peer)
@@ -365,7 +365,7 @@ def test_a_view_of_one_store_is_copied_into_another(runtime_folder):
 
 def test_a_view_of_an_ended_store_is_copied_into_its_successor(store, peer):
     view = share(store, peer)
-    kill_store(store.stats().pid)
+    kill_store_and_keeper(store.stats().pid)
     notice_the_end(store)
 
     store.put(view, "x")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from peers import Peer, kill_store, run
-from store_processes import stores_of
+from peers import Peer, kill_store_and_keeper, run
+from store_processes import processes_of, stores_of
 
 import jupyter_shm as shm
 from jupyter_shm import errors
@@ -67,7 +67,7 @@ def test_a_runtime_folder_that_is_open_to_others_is_refused(runtime_folder, mode
 
 def test_a_socket_file_that_a_killed_store_left_is_replaced(store, runtime_folder):
     first = store.stats().pid
-    kill_store(first)
+    kill_store_and_keeper(first)
     assert (runtime_folder / "default.sock").exists()
 
     with Store() as other:
@@ -145,7 +145,7 @@ def test_a_signal_ends_the_store_in_peace(store, runtime_folder, number):
     assert (view == 5).all()
 
 
-@pytest.mark.parametrize("end", [kill_store, lambda pid: os.kill(pid, signal.SIGTERM)], ids=["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("end", [kill_store_and_keeper, lambda pid: os.kill(pid, signal.SIGTERM)], ids=["SIGKILL", "SIGTERM"])
 def test_after_the_end_of_the_store_its_store_objects_start_afresh(store, runtime_folder, end):
     store.put(1, "x")
     first = store.stats().pid
@@ -161,7 +161,7 @@ def test_after_the_end_of_the_store_its_store_objects_start_afresh(store, runtim
 
 
 def test_the_warning_of_a_lost_store_points_to_the_line_that_called(store):
-    kill_store(store.stats().pid)
+    kill_store_and_keeper(store.stats().pid)
 
     with pytest.warns(errors.StoreLostWarning) as caught:
         store.stats()
@@ -189,7 +189,7 @@ def test_after_a_shutdown_nobody_gets_what_the_ended_store_held(store, runtime_f
 
 
 def test_after_a_kill_nobody_gets_what_the_killed_store_held(store, runtime_folder):
-    assert told_get(store, kill_store) == "new"
+    assert told_get(store, kill_store_and_keeper) == "new"
 
 
 @pytest.mark.parametrize("setting", ["lots", "-5", "0", "12 parsec"])
@@ -199,7 +199,7 @@ def test_a_capacity_setting_that_is_none_fails_readably(runtime_folder, monkeypa
     with pytest.raises(errors.SettingError, match=f"JUPYTER_SHM_CAPACITY.*{setting}"):
         Store()
 
-    assert not stores_of(runtime_folder)
+    assert eventually(lambda: not processes_of(runtime_folder))
     monkeypatch.delenv("JUPYTER_SHM_CAPACITY")
     Store().close()
 
@@ -220,7 +220,7 @@ def test_a_store_that_cannot_start_fails_with_the_end_of_its_log(runtime_folder)
     assert (status, err) == (0, "")
     assert "did not start" in out
     assert "default.log" in out
-    assert not stores_of(runtime_folder)
+    assert eventually(lambda: not processes_of(runtime_folder))
 
 
 def test_a_process_can_start_a_store_whatever_it_does_with_its_children(runtime_folder):

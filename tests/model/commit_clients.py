@@ -76,9 +76,10 @@ class Clients:
             )
             return f"{label}: is told to ask again, does", self._send(state, number, kind, operation)
         if client.phase is ClientPhase.RESERVING and answer.said is Said.RESERVED:
-            filled = state.with_bytes(answer.extent, operation)
-            filled = filled.with_client(number, client._replace(reservation=answer.number))
-            return f"{label}: fills extent {answer.extent}, commits", self._send(filled, number, Kind.COMMIT, operation)
+            extent = answer.reservation.extent
+            filled = state.with_bytes(extent, operation)
+            filled = filled.with_client(number, client._replace(reservation=answer.reservation))
+            return f"{label}: fills extent {extent}, commits", self._send(filled, number, Kind.COMMIT, operation)
         if answer.said is Said.REFUSED:
             return f"{label}: returns, refused", self._give_up(state, number, operation)
         return f"{label}: returns", _return(state, number)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from .commit_protocol import Setting
 from .commit_scenario import NONE, Verb
 from .commit_state import (
-    Caller,
     ClientPhase,
     Reader,
     ReaderPhase,
+    Reservation,
     Said,
-    Slot,
     SlotState,
     Stage,
     State,
@@ -171,16 +170,17 @@ class Promises:
         for number, slot in enumerate(state.slots):
             if slot.state is SlotState.LIVE and state.slot_named(self._name(slot.object)) != number:
                 return f"lost: {self._show(slot.object)} is LIVE, and no name means it"
-            if slot.state is SlotState.RESERVED and not self._has_owner(state, slot):
+            if slot.state is SlotState.RESERVED and not self._has_owner(state, number):
                 return f"lost: slot {number} is RESERVED for a client that does not know it"
         return None
 
-    def _has_owner(self, state: State, slot: Slot) -> bool:
-        number = slot.maker.client
-        client = state.clients[number]
-        reservation = client.number if client.phase is ClientPhase.RESERVING else client.reservation
-        is_known = client.phase is not ClientPhase.READY and slot.maker == Caller(number, reservation)
-        return is_known or any(request.reservation == slot.maker.number for request in state.requests[number])
+    def _has_owner(self, state: State, number: int) -> bool:
+        slot = state.slots[number]
+        reservation = Reservation(number, slot.maker, slot.extent)
+        client = state.clients[slot.maker.client]
+        is_asking = client.phase is ClientPhase.RESERVING and client.number == slot.maker.number
+        packets = state.requests[slot.maker.client]
+        return is_asking or reservation in {client.reservation, *(packet.reservation for packet in packets)}
 
     # Words
 

@@ -20,9 +20,10 @@ class Protocol:
     answer_after_names: bool = True
     # Without it a reader that meets the old slot of a name just overwritten reports that nothing is there.
     misses_ask: bool = True
-    # Without it a late reader takes the object that now has the slot of the one it looked up.
+    # Without it and the next one, a late reader takes the object that now has the slot of the one it looked up.  (Here
+    # the next one is enough.  In the index two names may have one hash.)
     names_compared: bool = True
-    # Without it the same reader takes a newer version before the name means it, and later the older one.
+    # Without it a late reader takes a newer version, in a slot used again, before the name means it, and then the older.
     name_read_again: bool = True
     # Without it bytes are punched under a reader.
     frees_look_at_leases: bool = True
@@ -43,6 +44,10 @@ class Protocol:
     rows_count_refusals: bool = True
     # Without it nothing tells that an object is DYING by a Delete that is seen again.
     enders: bool = True
+    # Without it an object may be DYING before that is told.
+    ender_before_dying: bool = True
+    # Without it there is a moment in which no slot has the extent, and the bytes are punched.
+    live_before_reservation_free: bool = True
     # Without it the client takes the second answer to one request for the answer to its next one.
     answers_matched: bool = True
 

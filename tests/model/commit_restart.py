@@ -28,6 +28,7 @@ from .commit_state import (
     Caller,
     Kind,
     Request,
+    Reservation,
     Said,
     Slot,
     SlotState,
@@ -132,13 +133,15 @@ def answer_seen_again(setting: Setting, state: State, client: int) -> tuple[Stat
         The state, in which only what no process knows has changed, and the task.
     """
     request = head(state, client)
-    slot = _slot_that_tells(state, Caller(client, request.number), request.kind)
+    caller = Caller(client, request.number)
+    number = _slot_that_tells(state, caller, request.kind)
     answer = Answer(request.number, Said.AGAIN if setting.protocol.unknown_is_asked_again else Said.DONE)
-    if slot != NONE and request.kind is Kind.RESERVE:
-        answer = Answer(request.number, Said.RESERVED, state.slots[slot].extent)
-    elif slot != NONE:
+    if number != NONE and request.kind is Kind.RESERVE:
+        reservation = Reservation(number, caller, state.slots[number].extent)
+        answer = Answer(request.number, Said.RESERVED, reservation)
+    elif number != NONE:
         answer = Answer(request.number, Said.DONE)
-        state = _with_delete_in_order(setting, state, request, state.slots[slot].object)
+        state = _with_delete_in_order(setting, state, request, state.slots[number].object)
     return state, Task((Write.ANSWER, Write.CONSUME), client, answer=answer)
 
 

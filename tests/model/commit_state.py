@@ -56,13 +56,21 @@ class Kind(str, Enum):
     CANCEL = "Cancel"  # one-way: it has no number of its own
 
 
+class Reservation(NamedTuple):
+    """What a client knows of the extent that it fills."""
+
+    slot: int
+    maker: Caller
+    extent: int
+
+
 class Request(NamedTuple):
     """A packet in a client's queue."""
 
     kind: Kind
     operation: int
     number: int = 0  # 0: none, it is not answered
-    reservation: int = 0  # number of the Reserve that a Commit fills, or a Cancel takes back
+    reservation: Reservation | None = None  # that a Commit fills, or a Cancel takes back
     contains: int = NONE  # of a Commit: what the extent's prefix lists
 
 
@@ -80,7 +88,7 @@ class Answer(NamedTuple):
 
     number: int
     said: Said
-    extent: int = NONE  # of RESERVED
+    reservation: Reservation | None = None  # of RESERVED
 
 
 class Write(str, Enum):
@@ -148,7 +156,7 @@ class Client(NamedTuple):
     returned: int = 0  # operations whose calls are over
     phase: ClientPhase = ClientPhase.READY
     number: int = 0  # of its last request
-    reservation: int = 0  # number of the Reserve that gave it its extent
+    reservation: Reservation | None = None  # that it fills, or has filled
     leased: int = NONE  # id of the object that it holds while putting it again
 
 

@@ -8,7 +8,21 @@ from .commit_promises import Promises
 from .commit_protocol import Setting
 from .commit_restart import answer_seen_again
 from .commit_scenario import NONE, Verb
-from .commit_state import Answer, Caller, Kind, Reader, ReaderPhase, Request, Said, Slot, SlotState, State, Task, Write
+from .commit_state import (
+    Answer,
+    Caller,
+    Kind,
+    Reader,
+    ReaderPhase,
+    Request,
+    Reservation,
+    Said,
+    Slot,
+    SlotState,
+    State,
+    Task,
+    Write,
+)
 from .commit_writes import Step, Writes
 
 END = (Write.ROW, Write.ANSWER, Write.CONSUME)
@@ -61,7 +75,7 @@ class ServingStore:
 
     def _commit(self, state: State, client: int, request: Request) -> tuple[State, Task]:
         operation = self._setting.operation(request.operation)
-        reservation = state.slot_made_by(Caller(client, request.reservation), SlotState.RESERVED)
+        reservation = _slot_reserved(state, request)
         old = self._slot_of(state, operation.name)
         if reservation == NONE or (old != NONE and operation.verb is Verb.PUT_NEW):
             return state, self._refuse(client, request)
@@ -84,10 +98,15 @@ class ServingStore:
         return Task(writes, client, answer=Answer(request.number, Said.REFUSED))
 
     def _in_order(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
-        if not self._protocol.answer_after_names and Write.NAME in writes:
-            writes = (Write.ANSWER, *(write for write in writes if write is not Write.ANSWER))
-        if not self._protocol.answer_before_consuming and Write.ANSWER in writes:
+        safeguards = self._protocol
+        if not safeguards.answer_after_names and Write.NAME in writes:
+            writes = (Write.ANSWER, *_less(writes, Write.ANSWER))
+        if not safeguards.answer_before_consuming and Write.ANSWER in writes:
             writes = (*writes[:-2], Write.CONSUME, Write.ANSWER)
+        if not safeguards.live_before_reservation_free and Write.UNRESERVE in writes:
+            writes = (Write.RECORD, Write.UNRESERVE, *_less(writes, Write.RECORD, Write.UNRESERVE))
+        if not safeguards.ender_before_dying and Write.ENDER in writes:
+            writes = (Write.DYING, Write.ENDER, *_less(writes, Write.DYING, Write.ENDER))
         return writes
 
     def _slot_of(self, state: State, name: str) -> int:
@@ -134,16 +153,26 @@ class ServingStore:
             yield f"store: answers get {reader.name}: slot {slot}", state._replace(reader=told)
 
 
+def _less(writes: tuple[Write, ...], *less: Write) -> tuple[Write, ...]:
+    return tuple(write for write in writes if write not in less)
+
+
 def _reserve(state: State, client: int, request: Request) -> tuple[State, Task]:
-    extent = min(state.store.free_extents)
-    answer = Answer(request.number, Said.RESERVED, extent)
-    task = Task(RESERVE_WRITES, client, state.free_slots()[0], answer=answer)
+    slot, extent = state.free_slots()[0], min(state.store.free_extents)
+    reservation = Reservation(slot, Caller(client, request.number), extent)
+    task = Task(RESERVE_WRITES, client, slot, answer=Answer(request.number, Said.RESERVED, reservation))
     return state.with_store(free_extents=state.store.free_extents - {extent}), task
 
 
 def _cancel(state: State, client: int, request: Request) -> Task:
-    slot = state.slot_made_by(Caller(client, request.reservation), SlotState.RESERVED)
+    slot = _slot_reserved(state, request)
     return Task((Write.CONSUME,) if slot == NONE else (*FREE_WRITES, Write.CONSUME), client, slot)
+
+
+def _slot_reserved(state: State, request: Request) -> int:
+    number, maker, _ = request.reservation
+    is_there = state.slots[number].state is SlotState.RESERVED and state.slots[number].maker == maker
+    return number if is_there else NONE
 
 
 def _has_room(state: State) -> bool:

@@ -69,7 +69,9 @@ class Writes:
         request = head(state, task.client)
         maker = Caller(task.client, request.number)
         if request.kind is Kind.RESERVE:
-            return state.with_slot(task.slot, Slot(maker=maker, object=request.operation, extent=task.answer.extent))
+            return state.with_slot(
+                task.slot, Slot(maker=maker, object=request.operation, extent=task.answer.reservation.extent)
+            )
         extent = state.slots[task.reservation].extent
         facts = (maker, state.store.sequence, request.operation, extent, request.contains)
         return state.with_slot(task.slot, Slot(SlotState.FREE, *facts))

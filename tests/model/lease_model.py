@@ -17,9 +17,10 @@ drained.  Scan: while the lease word names this generation with a count above 0,
 model counts them as freed as soon as the scan has passed, the strictest moment), write FREE, and some day use the
 slot again as LIVE with the next generation.
 
-**A store that dies** is started again over the same memory, and gives a DYING slot a whole new grace.  In the model it
-dies with an empty buffer only: the machine drains the writes of a dead process too, so dying with writes on their
-way is the same as doing nothing more until they have arrived, and dying then.
+**A store that dies**, at any step, is started again over the same memory when all that it had written has arrived: the
+machine drains the writes of a dead process too.  Until then, and while no store lives, the client goes on.  The next
+store has the lease tables at once, and gives a DYING slot a whole new grace, for how much of it had passed died with
+the one before.
 
 **close()** stops new gets.  The client hangs up when its last view is gone, and only then the store drops its table.
 A client that is killed hangs up too, but has no views left to be harmed: it needs no step of its own.
@@ -62,6 +63,8 @@ class Protocol:
     grace_after_restart: bool = True
     # Without it the word is zeroed before it is written, as struct.pack_into does: the scan may see that zero.
     whole_words: bool = True
+    # Without it a store that was started again takes a client for gone until it hears of it.
+    table_outlives_store: bool = True
     # Step 3.  Without it a lease that was written after the scan is believed.
     recheck: bool = True
     # Without it a thread may carry a generation of long ago to step 2.  Harmless while busy_word_stays ...
@@ -82,7 +85,7 @@ class Bounds:
     threads: int = 2
     gets_per_thread: int = 2  # failed ones included; what one get yielded may still be held when the next begins
     generations: int = 2  # how often the slot is LIVE
-    restarts: int = 1
+    deaths: int = 1
 
 
 SMALL = Bounds()
@@ -132,14 +135,14 @@ class LeaseModel:
             connection=Connection.OPEN,
             threads=(Thread(self._bounds.gets_per_thread),) * self._bounds.threads,
             freed=0,
-            restarts_left=self._bounds.restarts,
+            deaths_left=self._bounds.deaths,
         )
 
     def successors(self, state: State) -> Iterator[Step]:
         """List every step that anybody, or a store buffer, can take now."""
         yield from self._drains(state)
         yield from self._store_steps(state)
-        yield from self._restarts(state)
+        yield from self._deaths(state)
         yield from self._connection_steps(state)
         for number, thread in enumerate(state.threads):
             yield from self._get_steps(state, number, thread)
@@ -171,7 +174,7 @@ class LeaseModel:
         elif state.store is StorePhase.GRACE and self._grace_is_over(state):
             yield "store: the grace is over", state._replace(store=StorePhase.SCAN)
         elif state.store is StorePhase.SCAN and not _scan_finds_lease(state, word.generation):
-            found = "no table" if state.connection is Connection.HUNG_UP else show_lease(state.lease_word)
+            found = show_lease(state.lease_word) if _has_table(state) else "no table"
             freed = state._replace(store=StorePhase.FREEING, freed=word.generation)
             yield f"store: the scan finds {found}, frees the bytes of generation {word.generation}", freed
         elif state.store is StorePhase.FREEING:
@@ -189,16 +192,20 @@ class LeaseModel:
     def _grace_is_over(self, state: State) -> bool:
         return not self._protocol.grace or (not state.store_buffer and state.undrained == 0)
 
-    def _restarts(self, state: State) -> Iterator[Step]:
-        if not state.restarts_left or state.store_buffer:
-            return
-        reborn = state._replace(store=StorePhase.IDLE, undrained=0, restarts_left=state.restarts_left - 1)
-        if state.slot.state is SlotState.DYING and self._protocol.grace_after_restart:
-            # How much of the grace had passed died with the store, so all that is buffered now counts.
-            reborn = reborn._replace(store=StorePhase.GRACE, undrained=len(state.client_buffer))
-        elif state.slot.state is SlotState.DYING:
-            reborn = reborn._replace(store=StorePhase.SCAN)
-        yield "store: dies and is restarted", reborn
+    def _deaths(self, state: State) -> Iterator[Step]:
+        if state.store is not StorePhase.DEAD:
+            if state.deaths_left:
+                dead = state._replace(store=StorePhase.DEAD, undrained=0, deaths_left=state.deaths_left - 1)
+                yield "store: dies", dead
+        elif not state.store_buffer:
+            knows_table = state.knows_table and self._protocol.table_outlives_store
+            reborn = state._replace(store=StorePhase.IDLE, knows_table=knows_table)
+            if state.slot.state is SlotState.DYING and self._protocol.grace_after_restart:
+                # All that is buffered now counts.
+                reborn = reborn._replace(store=StorePhase.GRACE, undrained=len(state.client_buffer))
+            elif state.slot.state is SlotState.DYING:
+                reborn = reborn._replace(store=StorePhase.SCAN)
+            yield f"store: is started again, reads {show_slot(state.slot)}", reborn
 
     # The client
 
@@ -274,6 +281,10 @@ class LeaseModel:
 
 
 def _scan_finds_lease(state: State, generation: int) -> bool:
-    if state.connection is Connection.HUNG_UP:
+    if not _has_table(state):
         return False
     return generation_of(state.lease_word) == generation and count_of(state.lease_word) > 0
+
+
+def _has_table(state: State) -> bool:
+    return state.knows_table and state.connection is not Connection.HUNG_UP

@@ -34,6 +34,7 @@ class StorePhase(Enum):
     GRACE = "waiting out the grace"
     SCAN = "looking at the lease word"
     FREEING = "bytes freed, FREE not written yet"
+    DEAD = "no store lives"
 
 
 class Connection(Enum):
@@ -86,7 +87,8 @@ class State(NamedTuple):
     connection: Connection
     threads: tuple[Thread, ...]
     freed: int  # the bytes of this generation and of all before it were freed; 0 is none
-    restarts_left: int
+    deaths_left: int
+    knows_table: bool = True  # the store that lives, or the next one, has the client's lease table
 
     def slot_as_the_store_reads_it(self) -> StateWord:
         """The store's own last write of the state word, arrived or not."""

@@ -39,8 +39,8 @@ def explored(protocol: Protocol = HEALTHY, bounds: Bounds = SMALL) -> Report:
     [
         (SMALL, 40_000),
         (Bounds(threads=3, gets_per_thread=1), 15_000),
-        (Bounds(threads=1, gets_per_thread=4, generations=3, restarts=2), 50_000),
-        (Bounds(generations=3, restarts=2), 100_000),
+        (Bounds(threads=1, gets_per_thread=4, generations=3, deaths=2), 50_000),
+        (Bounds(generations=3, deaths=2), 100_000),
     ],
     ids=str,
 )
@@ -130,7 +130,7 @@ def test_a_busy_word_is_never_met_while_the_lock_covers_step_1(healthy: Report) 
 
 
 def test_a_store_that_never_dies_needs_no_grace_after_a_restart() -> None:
-    report = explored(replace(HEALTHY, grace_after_restart=False), Bounds(restarts=0))
+    report = explored(replace(HEALTHY, grace_after_restart=False), Bounds(deaths=0))
 
     assert report.trace is None, report.violation
     assert report.states > 10_000

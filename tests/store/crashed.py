@@ -99,6 +99,10 @@ def facts(object: Object) -> tuple[object, ...]:
     return tuple(getattr(object, name) for name in FACTS)
 
 
+def last_page(object: Object) -> int:
+    return (object.offset + object.extent - 1) // PAGE
+
+
 # --- What must be true of every moment --------------------------------------------------------------------------------
 
 
@@ -132,6 +136,8 @@ def _check_slots(crashed: Crashed, ledger: Ledger) -> None:
     assert ledger._generations == [reader.state(slot) >> 8 for slot in range(crashed.index.words[WORD_SLOTS])]
     for object in ledger.objects.values():
         assert (object.reads, object.label) == (reader.reads(object.slot), None)
+    sealed = {page for one in ledger.objects.values() for page in range(one.offset // PAGE, last_page(one) + 1)}
+    assert ledger.used == len(sealed) * PAGE, "a page that an object covers counts as used"
 
 
 def _check_again(crashed: Crashed, restored: Restored) -> None:

@@ -7,10 +7,12 @@ from pure_store import PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import report
+from jupyter_shm.store.entries import Object, Reservation
 from jupyter_shm.store.extents import PAGE
 from jupyter_shm.store.ledger import Ledger
 from jupyter_shm.store.reclaim import GRACE
 from jupyter_shm.store.waiters import Waiter, Waiters
+from jupyter_shm.tables.layout import DYING, object_id
 
 # --- The ledger -------------------------------------------------------------------------------------------------------
 
@@ -41,6 +43,8 @@ def test_a_page_that_a_reservation_brought_and_others_still_use_is_never_lost():
     "damage",
     [
         lambda ledger: setattr(ledger, "payload", 1),
+        lambda ledger: setattr(ledger, "reserved_pages", 1),
+        lambda ledger: setattr(next(iter(ledger.objects.values())), "contained", (77,)),
         lambda ledger: setattr(ledger, "in_grace", 1),
         lambda ledger: setattr(ledger, "held", 1),
         lambda ledger: setattr(ledger.extents, "pages_used", 9),
@@ -59,6 +63,56 @@ def test_books_that_do_not_balance_are_found(store: PureStore, client: PureClien
 
     with pytest.raises(AssertionError):
         store.ledger.check()
+
+
+# --- Books that were restored -----------------------------------------------------------------------------------------
+
+
+def sealed(slot: int, offset: int, **facts: object) -> Object:
+    """An object of 1 KiB, as a store that died has left it."""
+    some = {"name": "", "client": 1, "request": slot + 1, "label": None, "payload": 10, "created_ns": 0, "version": 1}
+    id = object_id(slot, 3)
+    return Object(id, slot, 3, sequence=slot + 1, offset=offset, extent=1024, nbytes=1000, **{**some, **facts})
+
+
+def test_restored_books_balance_and_go_on_where_the_others_ended():
+    inner = sealed(0, 0, name="inner")
+    outer = sealed(4, PAGE + 2048, name="outer", contained=(inner.id,))
+    dying = sealed(2, 2 * PAGE, name="outer", state=DYING)
+    held = Reservation(object_id(1, 9), 1, 9, client=2, request=5, offset=2048, extent=PAGE, pages=0)
+
+    ledger = Ledger.restored((20 * PAGE, 64 << 20, 100), [inner, outer, dying], [held], [3, 9, 3, 7, 3, 2], 60)
+
+    ledger.check()
+    assert ledger.names == {"inner": inner, "outer": outer}
+    assert (ledger.payload, ledger.in_grace, ledger.held) == (30, 1, 0)
+    assert (ledger.used, ledger.reserved, ledger.free) == (3 * PAGE, 0, 17 * PAGE)
+    assert list(ledger.from_slot(1)) == [dying, outer]
+    assert inner.containers == 1
+    assert ledger.release(held)[1] == 0
+    # The slots that were used before come first, each in its next generation
+    taken = [ledger.reserve(1, 1, 64) for _ in range(4)]
+    assert [(one.slot, one.generation) for one in taken] == [(1, 10), (3, 8), (5, 3), (6, 1)]
+    assert (
+        ledger.seal(taken[0], name="", request=2, label="", nbytes=1, payload=0, created_ns=0, version=1).sequence == 61
+    )
+    ledger.check()
+
+
+def test_a_label_is_read_when_it_is_first_asked_for(store: PureStore, client: PureClient):
+    object = store.ledger.objects[client.publish("x")]
+    asked: list[int] = []
+    store.ledger.read_label = lambda one: asked.append(one.id) or "b.ipynb"
+    assert store.ledger.label(object) == "a.ipynb"
+
+    object.label = None
+
+    assert [store.ledger.label(object) for _ in range(3)] == ["b.ipynb"] * 3
+    assert asked == [object.id]
+
+
+def test_a_label_that_nobody_can_read_is_empty():
+    assert Ledger(1 << 20, 64 << 20).label(sealed(0, 0)) == ""
 
 
 # --- Who waits --------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def test_a_cancelled_wait_is_never_answered(store: PureStore, client: PureClient
     store.advance_to_rest()
 
     assert client.take_answer(number) is None
-    assert len(store.core._inquiries._waiters) == 0
+    assert len(store.core.inquiries._waiters) == 0
 
 
 def test_a_cancelled_reservation_is_given_back(store: PureStore, client: PureClient):

@@ -8,7 +8,7 @@ import pytest
 from pure_store import MIB, PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
-from jupyter_shm.store.core import ROOM_PATIENCE
+from jupyter_shm.store.admission import ROOM_PATIENCE
 from jupyter_shm.store.extents import PAGE
 from jupyter_shm.store.reclaim import GRACE
 
@@ -174,7 +174,7 @@ def test_who_waits_for_room_and_goes_takes_none(store: PureStore, client: PureCl
 def test_a_put_that_the_machine_has_no_memory_for_is_refused_with_the_machines_figure(
     store: PureStore, client: PureClient
 ):
-    store.core.room = lambda _: 5 * PAGE
+    store.core.admission.room = lambda _: 5 * PAGE
 
     text = client.ask(m.Reserve, LARGE).text
 

@@ -14,7 +14,7 @@ from pure_store import MIB, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
-from jupyter_shm.store.core import ROOM_PATIENCE
+from jupyter_shm.store.admission import ROOM_PATIENCE
 from jupyter_shm.store.extents import PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
 from jupyter_shm.tables.layout import DYING, FREE, LIVE, RESERVED, WORD_SLOTS, slot_of

@@ -135,5 +135,5 @@ class RestoreMachine(RuleBasedStateMachine):
 
 TestRestoreMachine = RestoreMachine.TestCase
 TestRestoreMachine.settings = settings(
-    max_examples=1500, stateful_step_count=50, deadline=None, report_multiple_bugs=False, phases=PHASES
+    max_examples=80, stateful_step_count=40, deadline=None, report_multiple_bugs=False, phases=PHASES
 )

@@ -1,0 +1,160 @@
+"""The name protocol keeps its promises when the store dies between any two writes, also of a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .commit_cases import DYING, DYING_MUTANTS, PUT_DELETE, TWO_PUTS, Case, explored, searched, without
+from .commit_scenario import NONE, delete, put
+from .commit_state import Caller, Kind, ReaderPhase, Said, SlotState, Stage, State
+from .explorer import explore
+
+OVERWRITTEN_DELETE = (put(0, "x"), put(0, "x"), delete(1, "x"))
+
+
+@pytest.mark.parametrize("name", DYING)
+def test_every_promise_is_kept_when_the_store_dies_between_any_two_writes(name: str) -> None:
+    case, at_least = DYING[name]
+
+    report = explored(case)
+
+    assert report.trace is None, report.violation
+    assert report.states > at_least
+    returns = {label.split(": returns")[0] for label in report.labels if ": returns" in label}
+    assert len(returns) == len(case.scenario), "an operation never returned, so nothing was shown about it"
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("a put and a delete", "store: dies"),
+        ("a put and a delete", "restart: serves"),
+        ("a put and a delete", "restart: row of C0 says 1"),
+        ("a put and a delete", "restart: row of C0 says 2"),
+        ("a put and a delete", "restart: slot 0 was committed: FREE"),
+        ("a put and a delete", "restart: name word x says slot 1"),
+        ("a put and a delete", "restart: name word x says nothing"),
+        ("a put and a delete", "restart: extent 0, which no slot owns, is punched"),
+        ("a put and a delete", "store: Reserve of #0 (put x): answer 1: reserved"),
+        ("a put and a delete", "store: Commit of #0 (put x): answer 2: done"),
+        ("a put and a delete", "store: Delete of #1 (delete x): answer 1: done"),
+        ("a put and a delete", "store: Delete of #1 (delete x): answer 1: ask again"),
+        ("a put and a delete", "C1 #1 (delete x): is told to ask again, does"),
+        ("two puts of one name", "restart: slot 1 was overwritten: DYING"),
+        ("two puts of what must not be there", "store: Commit of #1 (put new x): answer 2: ask again"),
+        ("two puts of what must not be there", "C1 #1 (put new x): returns, refused"),
+        ("a put and a delete whose answers may wait", "store: Commit of #0 (put x): answer 2: done; finds no room"),
+    ],
+)
+def test_every_kind_of_step_is_taken(name: str, step: str) -> None:
+    case, _ = DYING[name]
+
+    assert step in explored(case).labels
+
+
+@pytest.mark.parametrize("missing", DYING_MUTANTS)
+def test_without_one_safeguard_a_promise_breaks(missing: str) -> None:
+    case, broken = DYING_MUTANTS[missing]
+    assert explored(case).trace is None
+
+    report = explored(case, without(missing))
+
+    assert report.trace
+    assert report.violation is not None
+    assert report.violation.startswith(broken)
+    assert "store: dies" in report.trace
+
+
+@pytest.mark.parametrize("missing", DYING_MUTANTS)
+def test_a_store_that_never_dies_needs_none_of_it(missing: str) -> None:
+    case, _ = DYING_MUTANTS[missing]
+
+    report = explored(Case(case.scenario, jams=case.jams), without(missing))
+
+    assert report.trace is None, report.violation
+
+
+# --- A request is carried out, its client does not know, and others go on ------------------------------------------
+
+
+def seen_again(state: State, kind: Kind) -> tuple[int, int] | None:
+    """The client and the slot of a request of this kind that a restart answers from that slot."""
+    task = state.store.task
+    if state.store.stage is not Stage.HEADS or task is None or task.answer.said is Said.AGAIN:
+        return None
+    request = state.requests[task.client][0]
+    caller = Caller(task.client, request.number)
+    slots = [n for n, slot in enumerate(state.slots) if caller in {slot.maker, slot.ender}]
+    return (task.client, slots[0]) if request.kind is kind and slots else None
+
+
+@pytest.mark.parametrize("scenario", [PUT_DELETE, TWO_PUTS], ids=["delete", "overwrite"])
+def test_a_put_that_is_seen_again_is_known_although_another_client_has_ended_its_object(scenario) -> None:
+    def ended(state: State) -> str | None:
+        seen = seen_again(state, Kind.COMMIT)
+        return "seen again" if seen and state.slots[seen[1]].state is SlotState.DYING else None
+
+    report = searched(Case(scenario, deaths=1, jams=1), ended)
+
+    assert report.trace
+    finds_no_room = next(n for n, label in enumerate(report.trace) if label.endswith("finds no room"))
+    others = next(n for n, label in enumerate(report.trace) if label.startswith("C1") and label.endswith(": returns"))
+    assert finds_no_room < report.trace.index("store: dies")
+    assert others != NONE
+
+
+def test_unless_an_answer_has_to_wait_nobody_comes_between_a_request_and_its_being_seen_again() -> None:
+    def ended(state: State) -> str | None:
+        seen = seen_again(state, Kind.COMMIT)
+        return "seen again" if seen and state.slots[seen[1]].state is SlotState.DYING else None
+
+    assert searched(Case(TWO_PUTS, deaths=2), ended).trace is None
+
+
+def test_a_put_that_is_seen_again_only_after_others_were_served_is_lost_from_sight() -> None:
+    case, _ = DYING_MUTANTS["heads_first"]
+
+    trace = explored(case, without("heads_first")).trace
+
+    assert trace is not None
+    history = [
+        "store: Commit of #0 (put x): slot LIVE",
+        "store: dies",
+        "restart: serves",
+        "store: Delete of #1 (delete x): old slot DYING",
+        "store: slot 1: FREE",
+        "store: Commit of #0 (put x): answer 2: ask again",
+    ]
+    assert [label for label in trace if label in history] == history
+
+
+def test_a_delete_that_noted_itself_and_went_no_further_is_done_once_a_put_has_ended_the_object() -> None:
+    def overwritten(state: State) -> str | None:
+        seen = seen_again(state, Kind.DELETE)
+        return "seen again" if seen and state.applied_to("x") == (0, 2, 1) else None
+
+    report = searched(Case(OVERWRITTEN_DELETE, deaths=2), overwritten)
+
+    assert report.trace
+    assert "store: Delete of #2 (delete x): ender word" in report.trace
+    assert "store: Delete of #2 (delete x): old slot DYING" not in report.trace
+
+
+# --- Nobody waits for a store ------------------------------------------------------------------------------------------
+
+
+def test_a_get_begins_and_succeeds_while_no_store_lives() -> None:
+    model = Case(PUT_DELETE, deaths=1).model()
+
+    def only_the_reader_after_a_death(state: State) -> Iterator[tuple[str, State]]:
+        for label, successor in model.successors(state):
+            is_dead = state.store.stage is Stage.ROWS
+            if label.startswith("reader") if is_dead else label != "store: dies" or not state.reader.name:
+                yield label, successor
+
+    def got(state: State) -> str | None:
+        return "got" if state.store.stage is Stage.ROWS and state.reader.phase is ReaderPhase.HOLDING else None
+
+    assert explore(model.initial, only_the_reader_after_a_death, got).trace
