@@ -18,7 +18,10 @@ from .vault import Vault
 log = logging.getLogger("jupyter_shm.store")
 
 TRY_AGAIN = 1.0
-"""Seconds until what failed for lack of something is tried again."""
+"""Seconds until what failed for lack of descriptors is tried again."""
+
+REOPEN_AGAIN = 0.05
+"""Seconds until a doorway that was closed while it was being opened is opened again."""
 
 
 class Entrance:
@@ -116,4 +119,4 @@ class Entrance:
         elif self._doorway.is_taken:
             self.next_try = math.inf
         else:
-            self.next_try = time.monotonic() + TRY_AGAIN
+            self.next_try = time.monotonic() + REOPEN_AGAIN

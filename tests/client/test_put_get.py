@@ -273,3 +273,11 @@ def test_overwriting_can_be_forbidden(store, peer):
     assert eventually(lambda: store.stats().reserved == 0), "the refused put gave its extent back"
     store.put(3, "y", overwrite=False)
     assert store.get("y") == 3
+
+
+def test_code_of_another_python_is_refused_with_the_name_of_who_published_it(store, peer):
+    peer("from jupyter_shm.client import writing; writing._PYTHON = (2, 7); store.put(lambda: 1, 'f')")
+
+    for copy in (False, True):
+        with pytest.raises(errors.PythonMismatchError, match=r"that peer_loop\.py defined .* under Python 2\.7"):
+            store.get("f", copy=copy)

@@ -104,6 +104,6 @@ DYING_MUTANTS = {
     "unowned_given_back": (Case(PUT_DELETE, deaths=1), "lost: extent 0 is neither a slot's nor the allocator's"),
     "sequence_restored": (Case(TWO_PUTS, deaths=2), "twice: #0 (put x) took effect twice"),
     "heads_first": (Case(PUT_DELETE, deaths=1), "refused and done: #0 (put x) took effect"),
-    "unknown_is_asked_again": (Case(NEW_PUTS, deaths=1), "stale: get yields #0 (put new x) after #1 (put new x)"),
+    "unknown_is_asked_again": (Case(NEW_PUTS, deaths=1), "lost: slot 0 is RESERVED for a client that does not know it"),
     "unanswered_keep_slots": (Case(PUT_DELETE, deaths=1, jams=1), "refused and done: #0 (put x) took effect"),
 }

@@ -143,8 +143,8 @@ class GettingReader:
         if slot.state is not SlotState.LIVE or not self._is_meant(state, reader, slot):
             return f"{label}, a miss", self._miss(state, reader)
         fault = self._promises.fault_of_hit(state, reader, slot.object)
-        held = Reader(ReaderPhase.HOLDING, reader.name, object=slot.object, fault=fault)
-        return f"{label}, holds {self._setting.show(slot.object)}", state._replace(reader=held)
+        held = Reader(ReaderPhase.HOLDING, reader.name, object=slot.object)
+        return f"{label}, holds {self._setting.show(slot.object)}", state._replace(reader=held, fault=fault)
 
     def _is_meant(self, state: State, reader: Reader, slot: Slot) -> bool:
         if reader.told != NONE:
@@ -157,7 +157,7 @@ class GettingReader:
         if self._protocol.misses_ask:
             asking = Reader(ReaderPhase.ASKING, reader.name, floor=reader.floor)
             return state._replace(reader=asking)
-        return state._replace(reader=Reader(fault=self._promises.fault_of_miss(state, reader)))
+        return state._replace(reader=Reader(), fault=self._promises.fault_of_miss(state, reader))
 
 
 def _object_named(state: State, name: str) -> int:

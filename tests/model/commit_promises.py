@@ -14,11 +14,9 @@ from .commit_state import (
     Reader,
     ReaderPhase,
     Reservation,
-    Said,
     SlotState,
     Stage,
     State,
-    Write,
 )
 
 SEALED = {SlotState.LIVE, SlotState.DYING}
@@ -34,12 +32,11 @@ class Promises:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._promises = (
-            self.got,
+            self.said,
             self.garbage,
             self.shared_extent,
             self.twice,
             self.refused_and_done,
-            self.refused_wrongly,
             self.never_returns,
             self.lost,
         )
@@ -51,11 +48,11 @@ class Promises:
                 return broken
         return None
 
-    # What a get yields
+    # What is said
 
-    def got(self, state: State) -> str | None:
-        """A get yields what the name meant at some moment of its duration: see the three questions that follow."""
-        return state.reader.fault or None
+    def said(self, state: State) -> str | None:
+        """A get yields what the name meant at some moment of its duration, and a refusal has a reason: see below."""
+        return state.fault or None
 
     def floor(self, state: State, name: str) -> frozenset[int]:
         """The newest operation on ``name``, below which no get that begins now may fall.
@@ -88,6 +85,16 @@ class Promises:
             if not any(self._verb(number) is Verb.DELETE for number in since):
                 return f"stale: get finds nothing after {self._show(made)}"
         return ""
+
+    def fault_of_refusal(self, state: State, operation: int) -> str:
+        """A delete is refused only when there is nothing, a put only when there is something that must not go."""
+        applied = state.applied_to(self._name(operation))
+        if operation in applied:
+            return f"refused and done: {self._show(operation)} took effect, and is refused"
+        newest = applied[-1:]
+        is_there = bool(newest) and self._verb(*newest) is not Verb.DELETE
+        has_reason = {Verb.DELETE: not is_there, Verb.PUT_NEW: is_there}.get(self._verb(operation), False)
+        return "" if has_reason else f"refused wrongly: {self._show(operation)}, after {[*map(self._show, newest)]}"
 
     # Bytes
 
@@ -129,21 +136,8 @@ class Promises:
         """A call that says that it was refused has had no effect, and will have none."""
         for operation in sorted(state.refused):
             if operation in state.applied_to(self._name(operation)):
-                return f"refused and done: {self._show(operation)} took effect, and its call said that it was refused"
+                return f"refused and done: {self._show(operation)} took effect, and was refused"
         return None
-
-    def refused_wrongly(self, state: State) -> str | None:
-        """A delete is refused only when there is nothing, a put only when there is something that must not go."""
-        task = state.store.task
-        if task is None or Write.ANSWER not in task.writes or task.answer.said is not Said.REFUSED:
-            return None  # nothing is refused, or it was so a while ago
-        if not state.requests[task.client]:
-            return None  # only in a broken protocol, and seen a write earlier
-        operation = state.requests[task.client][0].operation
-        newest = state.applied_to(self._name(operation))[-1:]
-        is_there = bool(newest) and self._verb(*newest) is not Verb.DELETE
-        reason = {Verb.DELETE: not is_there, Verb.PUT_NEW: is_there}.get(self._verb(operation), False)
-        return None if reason else f"refused wrongly: {self._show(operation)}, after {[*map(self._show, newest)]}"
 
     def never_returns(self, state: State) -> str | None:
         """Whoever waits has a request in its queue, or an answer in its receive queue."""

@@ -178,7 +178,6 @@ class Reader(NamedTuple):
     told: int = NONE  # id of the object that the store said the name means
     object: int = NONE
     floor: frozenset[int] = frozenset()  # the newest operations on the name when the get began
-    fault: str = ""  # what is wrong with what the last get yielded
 
 
 class State(NamedTuple):
@@ -204,6 +203,7 @@ class State(NamedTuple):
     # "new" mean in the promises.  And the operations whose calls said that they had no effect.
     applied: tuple[tuple[int, ...], ...]
     refused: frozenset[int] = frozenset()
+    fault: str = ""  # what was wrong with what was just said to somebody
 
     def slot_named(self, name: str) -> int:
         """The slot that the name word of ``name`` says."""

@@ -36,7 +36,7 @@ class ServingStore:
     Args:
         setting: Scenario and protocol.
         writes: Carries out what is decided here.
-        promises: They say what is wrong with a "no such name".
+        promises: They say what is wrong with a no.
     """
 
     def __init__(self, setting: Setting, writes: Writes, promises: Promises) -> None:
@@ -78,7 +78,7 @@ class ServingStore:
         reservation = _slot_reserved(state, request)
         old = self._slot_of(state, operation.name)
         if reservation == NONE or (old != NONE and operation.verb is Verb.PUT_NEW):
-            return state, self._refuse(client, request)
+            return self._refuse(state, client, request)
         ending = () if old == NONE else (Write.DYING,)
         writes = (Write.RECORD, Write.LIVE, Write.UNRESERVE, Write.NAME, *ending, *END)
         answer = Answer(request.number, Said.DONE)
@@ -88,14 +88,15 @@ class ServingStore:
     def _delete(self, state: State, client: int, request: Request) -> tuple[State, Task]:
         old = self._slot_of(state, self._setting.operation(request.operation).name)
         if old == NONE:
-            return state, self._refuse(client, request)
+            return self._refuse(state, client, request)
         ender = (Write.ENDER,) if self._protocol.enders else ()
         writes = (*ender, Write.DYING, Write.CLEAR_NAME, *END)
         return state, Task(writes, client, old=old, answer=Answer(request.number, Said.DONE))
 
-    def _refuse(self, client: int, request: Request) -> Task:
+    def _refuse(self, state: State, client: int, request: Request) -> tuple[State, Task]:
         writes = END if self._protocol.rows_count_refusals else END[1:]
-        return Task(writes, client, answer=Answer(request.number, Said.REFUSED))
+        refused = state._replace(fault=self._promises.fault_of_refusal(state, request.operation))
+        return refused, Task(writes, client, answer=Answer(request.number, Said.REFUSED))
 
     def _in_order(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
         safeguards = self._protocol
@@ -146,8 +147,8 @@ class ServingStore:
             return
         slot = state.slot_named(reader.name)
         if slot == NONE:
-            told = Reader(fault=self._promises.fault_of_miss(state, reader))
-            yield f"store: answers get {reader.name}: no such name", state._replace(reader=told)
+            told = state._replace(reader=Reader(), fault=self._promises.fault_of_miss(state, reader))
+            yield f"store: answers get {reader.name}: no such name", told
         else:
             told = reader._replace(phase=ReaderPhase.LOOKED_UP, slot=slot, told=state.slots[slot].object)
             yield f"store: answers get {reader.name}: slot {slot}", state._replace(reader=told)

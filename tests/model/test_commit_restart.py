@@ -76,41 +76,17 @@ def test_a_store_that_never_dies_needs_none_of_it(missing: str) -> None:
     assert report.trace is None, report.violation
 
 
-# --- A request is carried out, its client does not know, and others go on ------------------------------------------
+# --- A request is carried out, its client does not know, and others go on ---------------------------------------------
 
 
-def seen_again(state: State, kind: Kind) -> tuple[int, int] | None:
-    """The client and the slot of a request of this kind that a restart answers from that slot."""
+def ended_by_another(state: State) -> str | None:
+    """A restart is about to answer a Commit, whose object somebody has ended since."""
     task = state.store.task
-    if state.store.stage is not Stage.HEADS or task is None or task.answer.said is Said.AGAIN:
+    if state.store.stage is not Stage.HEADS or task is None or Write.ANSWER not in task.writes:
         return None
     request = state.requests[task.client][0]
-    caller = Caller(task.client, request.number)
-    slots = [n for n, slot in enumerate(state.slots) if caller in {slot.maker, slot.ender}]
-    return (task.client, slots[0]) if request.kind is kind and slots else None
-
-
-@pytest.mark.parametrize("scenario", [PUT_DELETE, TWO_PUTS], ids=["delete", "overwrite"])
-def test_a_put_that_is_seen_again_is_known_although_another_client_has_ended_its_object(scenario) -> None:
-    def ended(state: State) -> str | None:
-        seen = seen_again(state, Kind.COMMIT)
-        return "seen again" if seen and state.slots[seen[1]].state is SlotState.DYING else None
-
-    report = searched(Case(scenario, deaths=1, jams=1), ended)
-
-    assert report.trace
-    finds_no_room = next(n for n, label in enumerate(report.trace) if label.endswith("finds no room"))
-    others = next(n for n, label in enumerate(report.trace) if label.startswith("C1") and label.endswith(": returns"))
-    assert finds_no_room < report.trace.index("store: dies")
-    assert others != NONE
-
-
-def test_unless_an_answer_has_to_wait_nobody_comes_between_a_request_and_its_being_seen_again() -> None:
-    def ended(state: State) -> str | None:
-        seen = seen_again(state, Kind.COMMIT)
-        return "seen again" if seen and state.slots[seen[1]].state is SlotState.DYING else None
-
-    assert searched(Case(TWO_PUTS, deaths=2), ended).trace is None
+    slot = state.slot_made_by(Caller(task.client, request.number), SlotState.DYING)
+    return "seen again" if request.kind is Kind.COMMIT and slot != NONE else None
 
 
 def test_a_put_that_is_seen_again_only_after_others_were_served_is_lost_from_sight() -> None:
