@@ -105,7 +105,8 @@ class Daemon:
             deadline = self._core.deadline(time.monotonic())
             if deadline is not None and deadline <= time.monotonic():
                 self._settle()
-            self._mind_vault()
+            if not self._vault.is_settled or self._vault_mask != select.EPOLLIN:
+                self._mind_vault()
         log.info("the store ends: %s", self._exit)
         self._close()
 

@@ -132,8 +132,8 @@ class _Survey:
             self.applied[client] = number
 
     def _drop_damaged(self, slot: int, generation: int, state: int, record: Record | None) -> None:
-        found = "facts that are not what their CRC says" if record is None else f"facts of {record.generation}"
-        self.damaged[slot] = f"generation {generation} in state {state} has {found}: what was there is lost"
+        facts = "facts that are not what their CRC says" if record is None else f"facts of generation {record.generation}"
+        self.damaged[slot] = f"state {state} of generation {generation} does not go with {facts}: what it held is lost"
         self.repairs.append(SetState(slot, generation, FREE))
 
     def drop_twins(self) -> None:

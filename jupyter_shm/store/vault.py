@@ -63,6 +63,11 @@ class Vault:
         return [(key, lodged) for key, lodged in self._lodged.items() if key.startswith(f"{kind}/")]
 
     @property
+    def is_settled(self) -> bool:
+        """Is there a keeper, and does it know everything?"""
+        return not self._untold and self._channel is not None
+
+    @property
     def is_lost(self) -> bool:
         """Has the keeper died?"""
         return self._channel is None

@@ -80,13 +80,37 @@ def test_a_store_that_never_dies_needs_none_of_it(missing: str) -> None:
 
 
 def ended_by_another(state: State) -> str | None:
-    """A restart is about to answer a Commit, whose object somebody has ended since."""
+    """A restart has just answered a Commit whose object somebody had ended since."""
     task = state.store.task
-    if state.store.stage is not Stage.HEADS or task is None or Write.ANSWER not in task.writes:
+    if state.store.stage is not Stage.HEADS or task is None:
         return None
     request = state.requests[task.client][0]
     slot = state.slot_made_by(Caller(task.client, request.number), SlotState.DYING)
-    return "seen again" if request.kind is Kind.COMMIT and slot != NONE else None
+    is_known = request.kind is Kind.COMMIT and slot != NONE and task.answer.said is Said.DONE
+    return "seen again, and known" if is_known else None
+
+
+@pytest.mark.parametrize(
+    ("scenario", "other"),
+    [(PUT_DELETE, "Delete of #1 (delete x): old slot DYING"), (TWO_PUTS, "Commit of #1 (put x): slot LIVE")],
+    ids=["deleted", "overwritten"],
+)
+def test_a_put_that_is_seen_again_is_known_although_another_client_has_ended_its_object(scenario, other) -> None:
+    trace = searched(Case(scenario, deaths=2, jams=1), ended_by_another).trace
+
+    history = [
+        "store: Commit of #0 (put x): answer 2: done; finds no room",
+        f"store: {other}",
+        "store: dies",
+        "store: Commit of #0 (put x): answer 2: done",
+    ]
+    assert trace is not None
+    assert [label for label in trace if label in history] == history
+
+
+@pytest.mark.parametrize("scenario", [PUT_DELETE, TWO_PUTS], ids=["deleted", "overwritten"])
+def test_unless_an_answer_has_to_wait_nobody_ends_an_object_before_its_put_is_answered(scenario) -> None:
+    assert searched(Case(scenario, deaths=2), ended_by_another).trace is None
 
 
 def test_a_put_that_is_seen_again_only_after_others_were_served_is_lost_from_sight() -> None:
@@ -107,15 +131,17 @@ def test_a_put_that_is_seen_again_only_after_others_were_served_is_lost_from_sig
 
 
 def test_a_delete_that_noted_itself_and_went_no_further_is_done_once_a_put_has_ended_the_object() -> None:
-    def overwritten(state: State) -> str | None:
-        seen = seen_again(state, Kind.DELETE)
-        return "seen again" if seen and state.applied_to("x") == (0, 2, 1) else None
+    model = Case(OVERWRITTEN_DELETE, deaths=2).model()
 
-    report = searched(Case(OVERWRITTEN_DELETE, deaths=2), overwritten)
+    def marked(state: State) -> Iterator[tuple[str, State]]:
+        for label, successor in model.successors(state):
+            is_answer = label.startswith("store: Delete of #2 (delete x): answer")
+            yield f"{label}, late" if is_answer and successor.applied != state.applied else label, successor
 
-    assert report.trace
-    assert "store: Delete of #2 (delete x): ender word" in report.trace
-    assert "store: Delete of #2 (delete x): old slot DYING" not in report.trace
+    report = explore(model.initial, marked, model.promises.violated)
+
+    assert report.trace is None
+    assert "store: Delete of #2 (delete x): answer 1: done, late" in report.labels
 
 
 # --- Nobody waits for a store ------------------------------------------------------------------------------------------
