@@ -132,7 +132,9 @@ class _Survey:
             self.applied[client] = number
 
     def _drop_damaged(self, slot: int, generation: int, state: int, record: Record | None) -> None:
-        facts = "facts that are not what their CRC says" if record is None else f"facts of generation {record.generation}"
+        facts = (
+            "facts that are not what their CRC says" if record is None else f"facts of generation {record.generation}"
+        )
         self.damaged[slot] = f"state {state} of generation {generation} does not go with {facts}: what it held is lost"
         self.repairs.append(SetState(slot, generation, FREE))
 

@@ -59,7 +59,7 @@ CONTAINED = (put(0, "x"), delete(0, "x"), put(0, "x"), put_again(1, "x", "y"), d
 CONTAINED_TWICE = (put(0, "x"), put(0, "x"), put_again(1, "x", "y"), put_again(1, "y", "x"))
 
 # Each with a number of states that is a little below what is there: a model that cannot move keeps every promise.
-LIVING = {
+WITHOUT_DEATHS = {
     "two puts of one name": (Case(TWO_PUTS), 1_000),
     "overwrites and a delete": (Case(OVERWRITES, extents=2), 20_000),
     "slots used again for another name": (Case(SLOTS_CHANGE_NAMES), 24_000),
@@ -67,7 +67,7 @@ LIVING = {
     "an object put again while its name goes": (Case(CONTAINED), 10_000),
     "a container put again under the first name": (Case(CONTAINED_TWICE), 3_000),
 }
-DYING = {
+WITH_DEATHS = {
     "a put and a delete": (Case(PUT_DELETE, deaths=2), 7_000),
     "two puts of one name": (Case(TWO_PUTS, deaths=2), 30_000),
     "two deletes of one name": (Case(TWO_DELETES, deaths=2), 24_000),
@@ -90,7 +90,7 @@ MUTANTS = {
     "lease_until_answer": (Case(CONTAINED), "garbage: bytes that #3 (put again x as y) needs"),
     "free_before_giving_back": (Case(TWO_PUTS), "shared extent: [0] have two owners"),
 }
-DYING_MUTANTS = {
+RESTART_MUTANTS = {
     "answer_before_consuming": (Case(PUT_DELETE, deaths=1), "never returns: request 1 of C1 is gone"),
     "rows_count_refusals": (Case(PUT_DELETE, deaths=1), "refused and done: #1 (delete x) took effect"),
     "enders": (Case(PUT_DELETE, deaths=1), "refused and done: #1 (delete x) took effect"),

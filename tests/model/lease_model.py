@@ -173,7 +173,7 @@ class LeaseModel:
             yield from self._begin_free_or_reuse(state, word)
         elif state.store is StorePhase.GRACE and self._grace_is_over(state):
             yield "store: the grace is over", state._replace(store=StorePhase.SCAN)
-        elif state.store is StorePhase.SCAN and not _scan_finds_lease(state, word.generation):
+        elif state.store is StorePhase.SCAN and not scan_finds_lease(state, word.generation):
             found = show_lease(state.lease_word) if _has_table(state) else "no table"
             freed = state._replace(store=StorePhase.FREEING, freed=word.generation)
             yield f"store: the scan finds {found}, frees the bytes of generation {word.generation}", freed
@@ -199,7 +199,7 @@ class LeaseModel:
                 yield "store: dies", dead
         elif not state.store_buffer:
             knows_table = state.knows_table and self._protocol.table_outlives_store
-            reborn = state._replace(store=StorePhase.IDLE, knows_table=knows_table)
+            reborn = state._replace(store=StorePhase.IDLE, undrained=0, knows_table=knows_table)
             if state.slot.state is SlotState.DYING and self._protocol.grace_after_restart:
                 # All that is buffered now counts.
                 reborn = reborn._replace(store=StorePhase.GRACE, undrained=len(state.client_buffer))
@@ -280,7 +280,8 @@ class LeaseModel:
         return not any(thread.phase in inside for thread in state.threads)
 
 
-def _scan_finds_lease(state: State, generation: int) -> bool:
+def scan_finds_lease(state: State, generation: int) -> bool:
+    """Does the store, if it looks now, find that the client holds a lease on this generation?"""
     if not _has_table(state):
         return False
     return generation_of(state.lease_word) == generation and count_of(state.lease_word) > 0

@@ -8,12 +8,12 @@ import pytest
 
 from .commit_cases import (
     CONTAINED,
-    DYING_MUTANTS,
-    LIVING,
     MUTANTS,
     PUT_DELETE,
+    RESTART_MUTANTS,
     SLOTS_CHANGE_NAMES,
     TWO_PUTS,
+    WITHOUT_DEATHS,
     Case,
     explored,
     searched,
@@ -23,9 +23,9 @@ from .commit_protocol import Protocol
 from .commit_state import ReaderPhase, SlotState, State
 
 
-@pytest.mark.parametrize("name", LIVING)
+@pytest.mark.parametrize("name", WITHOUT_DEATHS)
 def test_every_promise_is_kept_between_any_two_writes(name: str) -> None:
-    case, at_least = LIVING[name]
+    case, at_least = WITHOUT_DEATHS[name]
 
     report = explored(case)
 
@@ -56,7 +56,7 @@ def test_every_promise_is_kept_between_any_two_writes(name: str) -> None:
     ],
 )
 def test_the_overwriting_scenario_takes_every_kind_of_step(step: str) -> None:
-    case, _ = LIVING["overwrites and a delete"]
+    case, _ = WITHOUT_DEATHS["overwrites and a delete"]
 
     assert step in explored(case).labels
 
@@ -74,7 +74,7 @@ def test_without_one_safeguard_a_promise_breaks(missing: str) -> None:
 
 
 def test_every_safeguard_has_a_mutant() -> None:
-    taken_out = {safeguard for key in (*MUTANTS, *DYING_MUTANTS) for safeguard in key.split(" and ")}
+    taken_out = {safeguard for key in (*MUTANTS, *RESTART_MUTANTS) for safeguard in key.split(" and ")}
 
     assert taken_out == {field.name for field in fields(Protocol)}
 

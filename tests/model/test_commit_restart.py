@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .commit_cases import DYING, DYING_MUTANTS, PUT_DELETE, TWO_PUTS, Case, explored, searched, without
+from .commit_cases import PUT_DELETE, RESTART_MUTANTS, TWO_PUTS, WITH_DEATHS, Case, explored, searched, without
 from .commit_scenario import NONE, delete, put
 from .commit_state import Caller, Kind, ReaderPhase, Said, SlotState, Stage, State
 from .explorer import explore
@@ -14,9 +14,9 @@ from .explorer import explore
 OVERWRITTEN_DELETE = (put(0, "x"), put(0, "x"), delete(1, "x"))
 
 
-@pytest.mark.parametrize("name", DYING)
+@pytest.mark.parametrize("name", WITH_DEATHS)
 def test_every_promise_is_kept_when_the_store_dies_between_any_two_writes(name: str) -> None:
-    case, at_least = DYING[name]
+    case, at_least = WITH_DEATHS[name]
 
     report = explored(case)
 
@@ -49,14 +49,14 @@ def test_every_promise_is_kept_when_the_store_dies_between_any_two_writes(name: 
     ],
 )
 def test_every_kind_of_step_is_taken(name: str, step: str) -> None:
-    case, _ = DYING[name]
+    case, _ = WITH_DEATHS[name]
 
     assert step in explored(case).labels
 
 
-@pytest.mark.parametrize("missing", DYING_MUTANTS)
+@pytest.mark.parametrize("missing", RESTART_MUTANTS)
 def test_without_one_safeguard_a_promise_breaks(missing: str) -> None:
-    case, broken = DYING_MUTANTS[missing]
+    case, broken = RESTART_MUTANTS[missing]
     assert explored(case).trace is None
 
     report = explored(case, without(missing))
@@ -67,9 +67,9 @@ def test_without_one_safeguard_a_promise_breaks(missing: str) -> None:
     assert "store: dies" in report.trace
 
 
-@pytest.mark.parametrize("missing", DYING_MUTANTS)
+@pytest.mark.parametrize("missing", RESTART_MUTANTS)
 def test_a_store_that_never_dies_needs_none_of_it(missing: str) -> None:
-    case, _ = DYING_MUTANTS[missing]
+    case, _ = RESTART_MUTANTS[missing]
 
     report = explored(Case(case.scenario, jams=case.jams), without(missing))
 
@@ -85,7 +85,7 @@ def ended_by_another(state: State) -> str | None:
     if state.store.stage is not Stage.HEADS or task is None:
         return None
     request = state.requests[task.client][0]
-    slot = state.slot_made_by(Caller(task.client, request.number), SlotState.DYING)
+    slot = state.slot_made_by(Caller(task.client, request.number), SlotState.WITH_DEATHS)
     is_known = request.kind is Kind.COMMIT and slot != NONE and task.answer.said is Said.DONE
     return "seen again, and known" if is_known else None
 
@@ -114,7 +114,7 @@ def test_unless_an_answer_has_to_wait_nobody_ends_an_object_before_its_put_is_an
 
 
 def test_a_put_that_is_seen_again_only_after_others_were_served_is_lost_from_sight() -> None:
-    case, _ = DYING_MUTANTS["heads_first"]
+    case, _ = RESTART_MUTANTS["heads_first"]
 
     trace = explored(case, without("heads_first")).trace
 
