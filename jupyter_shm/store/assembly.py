@@ -15,6 +15,7 @@ from .. import __version__
 from ..linux import packets
 from ..linux.limits import capacity_setting, default_capacity, heap_nbytes
 from ..sizes import format_size
+from .actions import SetEnder
 from .aftermath import Aftermath
 from .core import Core
 from .crash_points import CrashingDaemon, CrashPoints, points_of_test
@@ -101,7 +102,10 @@ def _restore_books(regions: Regions, points: CrashPoints | None) -> Aftermath:
         log.error("slot %d of the index is damaged: %s", slot, what)
     for repair in restored.repairs:
         step()
-        index.set_state(repair.slot, repair.generation, repair.state)
+        if isinstance(repair, SetEnder):
+            index.set_ender(repair.slot, repair.client, repair.number)
+        else:
+            index.set_state(repair.slot, repair.generation, repair.state)
     step()
     index.rebuild_names((name.encode(), object.slot) for name, object in ledger.names.items())
     regions.clear_unused_tables()

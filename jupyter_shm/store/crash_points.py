@@ -72,6 +72,7 @@ class CrashingDaemon(Daemon):
         self._do = {kind: self._stepping(do) for kind, do in self._do.items()}
 
     def recover(self) -> None:
+        """As the daemon's; its actions are steps of the restart."""
         super().recover()
         self.points.step()
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from ..errors import ProtocolError
 from ..tables.index import IndexReader, Slot
 from ..tables.layout import DYING, FREE, LIVE, MAX_CLIENTS, MAX_OBJECTS, RESERVED, Record, object_id
-from .actions import SetState
+from .actions import SetEnder, SetState
 from .entries import Object, Reservation
 from .ledger import Ledger
 
@@ -41,7 +41,7 @@ class Restored:
     """
 
     ledger: Ledger
-    repairs: list[SetState]
+    repairs: list[SetState | SetEnder]
     applied: dict[int, int]
     ended: frozenset[tuple[int, int]]
     last_client: int
@@ -74,7 +74,6 @@ def restore(
         survey.add(slot, entry)
     survey.drop_twins()
     survey.drop_losers()
-    survey.note_enders()
     survey.fill_containers(read_contained)
     ledger = Ledger.restored(
         (index.capacity, heap_nbytes, max_objects),
@@ -95,9 +94,8 @@ class _Survey:
     objects: dict[int, Object] = field(default_factory=dict)  # by id
     reservations: list[Reservation] = field(default_factory=list)
     containers: list[tuple[Object, Record]] = field(default_factory=list)
-    repairs: list[SetState] = field(default_factory=list)
+    repairs: list[SetState | SetEnder] = field(default_factory=list)
     applied: dict[int, int] = field(default_factory=dict)
-    enders: list[tuple[Object, tuple[int, int]]] = field(default_factory=list)  # client and number
     ended: set[tuple[int, int]] = field(default_factory=set)
     sequence: int = 0
     last_client: int = 0
@@ -125,7 +123,17 @@ class _Survey:
         if record.contained:
             self.containers.append((object, record))
         if entry.ender:
-            self.enders.append((object, (entry.ender, entry.ender_number)))
+            self._note_ender(object, (entry.ender, entry.ender_number))
+
+    def _note_ender(self, object: Object, ender: tuple[int, int]) -> None:
+        if object.state == DYING:
+            self.last_client = max(self.last_client, ender[0])
+            self.ended.add(ender)
+            self._note_request(*ender)
+        else:
+            # That Delete was not carried out.  Another request may end this object before it is seen again, and then
+            # it would pass for carried out.
+            self.repairs.append(SetEnder(object.slot, 0, 0))
 
     def _note_request(self, client: int, number: int) -> None:
         if self.applied.get(client, 0) < number:
@@ -159,14 +167,6 @@ class _Survey:
                     winners[object.name] = winner
                     loser.state = DYING
                     self.repairs.append(SetState(loser.slot, loser.generation, DYING))
-
-    def note_enders(self) -> None:
-        """Whose Delete a DYING object was ended by."""
-        for object, ender in self.enders:
-            self.last_client = max(self.last_client, ender[0])
-            if object.state == DYING:
-                self.ended.add(ender)
-                self._note_request(*ender)
 
     def fill_containers(self, read_contained: Callable[[Record], tuple[int, ...]]) -> None:
         """Read again whose bytes the objects refer to.

@@ -331,7 +331,9 @@ def _verify(obj: Any, value: int, size: int) -> None:
     """Every byte is what was put."""
     view = _array(obj)
     assert view.size == size, f"{view.size} numbers instead of {size} times {value}"
-    assert (view == value).all(), f"{int((view != value).sum())} of {size} numbers are not {value}: {view[view != value][:5]}"
+    assert (view == value).all(), (
+        f"{int((view != value).sum())} of {size} numbers are not {value}: {view[view != value][:5]}"
+    )
     if isinstance(obj, dict):
         assert obj["b"] == value
 
@@ -402,13 +404,17 @@ class Storm:
         calls = sum(report.calls for report in reports)
         letters = sum(report.received for report in reports)
         seconds, what = max(report.longest for report in reports)
-        print(f"{self.kills} kills, {calls} calls, {letters} letters; the longest call took {1000 * seconds:.0f} ms: {what}")
+        print(
+            f"{self.kills} kills, {calls} calls, {letters} letters; the longest call took {1000 * seconds:.0f} ms: {what}"
+        )
 
     def is_clean(self) -> None:
         store = self.store
         eventually(lambda: store.stats().used == 0)
         stats = store.stats()
-        assert (stats.used, stats.held, stats.reserved, stats.objects, stats.names) == (0, 0, 0, 0, 0), store.list(anonymous=True)
+        assert (stats.used, stats.held, stats.reserved, stats.objects, stats.names) == (0, 0, 0, 0, 0), store.list(
+            anonymous=True
+        )
         assert stats.clients == 1 + CLIENTS
         assert stats.starts == self.kills + 1
         assert eventually(lambda: heap_bytes(stats.pid) == 0), heap_bytes(stats.pid)

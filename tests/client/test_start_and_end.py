@@ -145,7 +145,9 @@ def test_a_signal_ends_the_store_in_peace(store, runtime_folder, number):
     assert (view == 5).all()
 
 
-@pytest.mark.parametrize("end", [kill_store_and_keeper, lambda pid: os.kill(pid, signal.SIGTERM)], ids=["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize(
+    "end", [kill_store_and_keeper, lambda pid: os.kill(pid, signal.SIGTERM)], ids=["SIGKILL", "SIGTERM"]
+)
 def test_after_the_end_of_the_store_its_store_objects_start_afresh(store, runtime_folder, end):
     store.put(1, "x")
     first = store.stats().pid

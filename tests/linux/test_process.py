@@ -5,6 +5,7 @@ import mmap
 import os
 import signal
 import stat
+import subprocess
 import sys
 import textwrap
 import threading
@@ -217,3 +218,29 @@ def test_descriptors_of_another_process_are_counted():
 def test_the_environment_of_children_finds_the_package():
     assert run("import jupyter_shm.linux.process; print('yes')") == (0, "yes")
     assert "PYTHONPATH" in environment()
+
+
+def test_processes_that_have_a_file_open_are_found(tmp_path):
+    path = tmp_path / "file"
+    assert process.processes_with(path) == []
+
+    with path.open("w") as file:
+        assert process.processes_with(path) == [os.getpid()]
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as other:
+            assert sorted(process.processes_with(path)) == sorted([os.getpid(), other.pid])
+    assert process.processes_with(path) == []
+
+
+def test_a_process_is_known_by_the_module_that_it_runs():
+    with subprocess.Popen([sys.executable, "-m", "timeit", "-n", "1", "input()"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as child:  # fmt: skip
+        assert eventually(lambda: process.is_running_module(child.pid, "timeit"))
+        assert not process.is_running_module(child.pid, "time")
+        child.kill()
+    assert not process.is_running_module(child.pid, "timeit"), "it is gone"
+
+
+def test_a_process_can_take_a_name_for_people():
+    code = "from jupyter_shm.linux.process import set_name; set_name('shm-test'); print(open('/proc/self/comm').read())"
+
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment()) == b"shm-test\n\n"

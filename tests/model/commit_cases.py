@@ -49,7 +49,7 @@ PUT_DELETE = (put(0, "x"), delete(1, "x"))
 TWO_PUTS = (put(0, "x"), put(1, "x"))
 NEW_PUTS = (put_new(0, "x"), put_new(1, "x"))
 TWO_DELETES = (put(0, "x"), delete(0, "x"), delete(1, "x"))
-PUT_BETWEEN_DELETES = (put(0, "x"), delete(0, "x"), put(1, "x"))
+PUT_AFTER_DELETE = (put(0, "x"), delete(0, "x"), put(1, "x"))
 OVERWRITES = (put(0, "x"), put(0, "x"), put(1, "x"), delete(1, "x"))
 SLOT_CHANGES_NAME = (put(0, "x"), delete(0, "x"), put(1, "y"))
 SLOTS_CHANGE_NAMES = (put(0, "x"), delete(0, "x"), put(1, "y"), put(1, "x"))
@@ -83,7 +83,7 @@ MUTANTS = {
     "answer_after_names": (Case(TWO_PUTS), "stale: get yields #0 (put x) after #1 (put x)"),
     "misses_ask": (Case(TWO_PUTS), "stale: get finds nothing after #0 (put x)"),
     "names_compared and name_read_again": (Case(SLOTS_CHANGE_NAMES), "foreign: get x yields #2 (put y)"),
-    "name_read_again": (Case(PUT_BETWEEN_DELETES), "too early: get yields #2 (put x) before the name means it"),
+    "name_read_again": (Case(PUT_AFTER_DELETE), "too early: get yields #2 (put x) before the name means it"),
     "frees_look_at_leases": (Case(TWO_PUTS), "garbage: bytes that #0 (put x) needs"),
     "frees_look_at_containers": (Case(CONTAINED), "garbage: bytes that #3 (put again x as y) needs"),
     "dying_containers_count": (Case(CONTAINED), "garbage: bytes that #3 (put again x as y) needs"),

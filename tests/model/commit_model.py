@@ -14,9 +14,10 @@ it DYING, clears the name.  **A put of what must not be there** is refused when 
 its reservation; a delete of nothing is refused, too.  **Putting again** what is stored copies nothing: the new object
 lists the old one as contained, and the client holds a lease on it from before it reserves until the call returns.
 
-**A get.**  Read the name word; look at that slot; if it is LIVE and is the name's, take a lease (one step here, and
-what ``lease_model`` is about).  Anything else is a miss, and a miss is never believed: the store is asked, drains every
-queue and answers with a slot, at which the reader looks again, or with "no such name".
+**A get.**  Read the name word; look at that slot; if it is LIVE and is the name's, and the name word still says it,
+take a lease (one step here, and what ``lease_model`` is about).  Anything else is a miss, and a miss is never believed:
+the store is asked, drains every queue and answers with an object, which the reader takes if it is still LIVE, or with
+"no such name".
 
 **A free.**  Between packets, a DYING slot that no lease holds and no living object contains is made FREE; after that
 its extent is given back and punched.
@@ -25,7 +26,8 @@ its extent is given back and punched.
 Clients and readers go on meanwhile.
 
 **A jam.**  If the model is told so, an answer may find no room in its client's receive queue.  Then it waits in the
-store, its packet stays at the head of its queue, and the store turns to others.
+store, its packet stays at the head of its queue, and the store turns to others.  Until the answer is sent, a slot that
+tells what came of the request is not freed.
 
 **The promises** are in ``commit_promises``.  Every safeguard can be taken out by a field of ``commit_protocol``'s
 ``Protocol``, whose comments say what then goes wrong.  No I/O here.

@@ -163,7 +163,7 @@ def _with_delete_in_order(setting: Setting, state: State, request: Request, ende
 
 def _raise_rows(state: State) -> Iterator[Step]:
     told = [slot.maker for slot in state.slots if slot.state in MADE]
-    told += [slot.ender for slot in state.slots if slot.state is SlotState.DYING and slot.ender]
+    told += [slot.ender for slot in state.slots if slot.state is SlotState.DYING]
     for client, row in enumerate(state.rows):
         highest = max((caller.number for caller in told if caller.client == client), default=0)
         if highest > row:

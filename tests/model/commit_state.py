@@ -8,9 +8,11 @@ throws ``State.store`` away, and a restart builds it again from the rest.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .commit_scenario import NAMES, NONE
+
+Item = TypeVar("Item")
 
 
 class SlotState(str, Enum):
@@ -29,6 +31,9 @@ class Caller(NamedTuple):
     number: int
 
 
+NOBODY = Caller(NONE, 0)
+
+
 class Slot(NamedTuple):
     """One slot of the index: the state word, the ender word, and the record, which is written while it is FREE.
 
@@ -36,12 +41,12 @@ class Slot(NamedTuple):
     """
 
     state: SlotState = SlotState.FREE
-    maker: Caller | None = None  # whose request made it: a Reserve if RESERVED, else a Commit
+    maker: Caller = NOBODY  # whose request made it: a Reserve if RESERVED, else a Commit
     sequence: int = 0  # rises with every commit
     object: int = NONE  # the operation that it is for; the record has its name
     extent: int = NONE
     contains: int = NONE  # id of the object whose bytes this one refers to
-    ender: Caller | None = None  # whose Delete ended it; counts only while it is DYING
+    ender: Caller = NOBODY  # whose Delete ended it; counts only while it is DYING
 
 
 FREE_SLOT = Slot()
@@ -64,13 +69,16 @@ class Reservation(NamedTuple):
     extent: int
 
 
+NO_RESERVATION = Reservation(NONE, NOBODY, NONE)
+
+
 class Request(NamedTuple):
     """A packet in a client's queue."""
 
     kind: Kind
     operation: int
     number: int = 0  # 0: none, it is not answered
-    reservation: Reservation | None = None  # that a Commit fills, or a Cancel takes back
+    reservation: Reservation = NO_RESERVATION  # that a Commit fills, or a Cancel takes back
     contains: int = NONE  # of a Commit: what the extent's prefix lists
 
 
@@ -88,7 +96,10 @@ class Answer(NamedTuple):
 
     number: int
     said: Said
-    reservation: Reservation | None = None  # of RESERVED
+    reservation: Reservation = NO_RESERVATION  # of RESERVED
+
+
+NO_ANSWER = Answer(0, Said.DONE)
 
 
 class Write(str, Enum):
@@ -117,7 +128,7 @@ class Task(NamedTuple):
     slot: int = NONE  # that is made RESERVED, LIVE or FREE
     old: int = NONE  # that is made DYING
     reservation: int = NONE  # slot whose extent goes to the new one
-    answer: Answer | None = None
+    answer: Answer = NO_ANSWER
 
 
 class Stage(str, Enum):
@@ -156,7 +167,7 @@ class Client(NamedTuple):
     returned: int = 0  # operations whose calls are over
     phase: ClientPhase = ClientPhase.READY
     number: int = 0  # of its last request
-    reservation: Reservation | None = None  # that it fills, or has filled
+    reservation: Reservation = NO_RESERVATION  # that it fills, or has filled
     leased: int = NONE  # id of the object that it holds while putting it again
 
 
@@ -249,7 +260,7 @@ class State(NamedTuple):
         """The state after the row of ``client`` was written."""
         return self._replace(rows=put_at(self.rows, client, number))
 
-    def with_store(self, **fields: object) -> State:
+    def with_store(self, **fields: Any) -> State:
         """The state with some fields of the store's own memory changed."""
         return self._replace(store=self.store._replace(**fields))
 
@@ -264,6 +275,6 @@ class State(NamedTuple):
         return self._replace(applied=put_at(self.applied, NAMES.index(name), (*done[:place], operation, *done[place:])))
 
 
-def put_at(items: tuple, place: int, item: object) -> tuple:
+def put_at(items: tuple[Item, ...], place: int, item: Item) -> tuple[Item, ...]:
     """A tuple with one item replaced."""
     return (*items[:place], item, *items[place + 1 :])

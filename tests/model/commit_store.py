@@ -147,8 +147,8 @@ class ServingStore:
             return
         slot = state.slot_named(reader.name)
         if slot == NONE:
-            told = state._replace(reader=Reader(), fault=self._promises.fault_of_miss(state, reader))
-            yield f"store: answers get {reader.name}: no such name", told
+            fault = self._promises.fault_of_miss(state, reader)
+            yield f"store: answers get {reader.name}: no such name", state._replace(reader=Reader(), fault=fault)
         else:
             told = reader._replace(phase=ReaderPhase.LOOKED_UP, slot=slot, told=state.slots[slot].object)
             yield f"store: answers get {reader.name}: slot {slot}", state._replace(reader=told)

@@ -6,8 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from .commit_cases import PUT_DELETE, RESTART_MUTANTS, TWO_PUTS, WITH_DEATHS, Case, explored, searched, without
-from .commit_scenario import NONE, delete, put
+from .commit_cases import (
+    PUT_AFTER_DELETE,
+    PUT_DELETE,
+    RESTART_MUTANTS,
+    TWO_PUTS,
+    WITH_DEATHS,
+    Case,
+    explored,
+    searched,
+    without,
+)
+from .commit_scenario import NONE, Scenario, delete, put
 from .commit_state import Caller, Kind, ReaderPhase, Said, SlotState, Stage, State
 from .explorer import explore
 
@@ -85,7 +95,7 @@ def ended_by_another(state: State) -> str | None:
     if state.store.stage is not Stage.HEADS or task is None:
         return None
     request = state.requests[task.client][0]
-    slot = state.slot_made_by(Caller(task.client, request.number), SlotState.WITH_DEATHS)
+    slot = state.slot_made_by(Caller(task.client, request.number), SlotState.DYING)
     is_known = request.kind is Kind.COMMIT and slot != NONE and task.answer.said is Said.DONE
     return "seen again, and known" if is_known else None
 
@@ -95,7 +105,9 @@ def ended_by_another(state: State) -> str | None:
     [(PUT_DELETE, "Delete of #1 (delete x): old slot DYING"), (TWO_PUTS, "Commit of #1 (put x): slot LIVE")],
     ids=["deleted", "overwritten"],
 )
-def test_a_put_that_is_seen_again_is_known_although_another_client_has_ended_its_object(scenario, other) -> None:
+def test_a_put_that_is_seen_again_is_known_although_another_client_has_ended_its_object(
+    scenario: Scenario, other: str
+) -> None:
     trace = searched(Case(scenario, deaths=2, jams=1), ended_by_another).trace
 
     history = [
@@ -109,7 +121,7 @@ def test_a_put_that_is_seen_again_is_known_although_another_client_has_ended_its
 
 
 @pytest.mark.parametrize("scenario", [PUT_DELETE, TWO_PUTS], ids=["deleted", "overwritten"])
-def test_unless_an_answer_has_to_wait_nobody_ends_an_object_before_its_put_is_answered(scenario) -> None:
+def test_unless_an_answer_has_to_wait_nobody_ends_an_object_before_its_put_is_answered(scenario: Scenario) -> None:
     assert searched(Case(scenario, deaths=2), ended_by_another).trace is None
 
 
@@ -144,7 +156,18 @@ def test_a_delete_that_noted_itself_and_went_no_further_is_done_once_a_put_has_e
     assert "store: Delete of #2 (delete x): answer 1: done, late" in report.labels
 
 
-# --- Nobody waits for a store ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("missing", ["rows_raised", "enders", "ender_before_dying", "unanswered_keep_slots"])
+def test_a_delete_that_is_not_known_when_it_is_seen_again_deletes_what_another_client_has_put_since(
+    missing: str,
+) -> None:
+    model = Case(PUT_AFTER_DELETE, deaths=1, jams=1).model(without(missing))
+
+    report = explore(model.initial, model.successors, model.promises.twice)
+
+    assert report.violation == "twice: #1 (delete x) took effect twice"
+
+
+# --- Nobody waits for a store -----------------------------------------------------------------------------------------
 
 
 def test_a_get_begins_and_succeeds_while_no_store_lives() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pure_store import PureStore
 
+from jupyter_shm.store.actions import SetEnder
 from jupyter_shm.store.ledger import Ledger, Object
 from jupyter_shm.store.restore import Restored, restore
 from jupyter_shm.tables.index import IndexReader, IndexWriter
@@ -56,7 +57,10 @@ class Crashed:
     def repair(self, restored: Restored, count: int | None = None) -> None:
         """Carry out the first repairs, or all of them."""
         for do in restored.repairs[:count]:
-            self.index.set_state(do.slot, do.generation, do.state)
+            if isinstance(do, SetEnder):
+                self.index.set_ender(do.slot, do.client, do.number)
+            else:
+                self.index.set_state(do.slot, do.generation, do.state)
 
     def slots(self, *states: int) -> list[int]:
         """All slots in these states."""

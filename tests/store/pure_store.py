@@ -16,9 +16,9 @@ from jupyter_shm.protocol import wire
 from jupyter_shm.protocol.session import Session
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.core import Core
-from jupyter_shm.store.inquiries import Identity
 from jupyter_shm.store.extents import PAGE
 from jupyter_shm.store.holders import Holders
+from jupyter_shm.store.inquiries import Identity
 from jupyter_shm.store.ledger import Ledger
 from jupyter_shm.tables.index import IndexReader, IndexWriter
 from jupyter_shm.tables.layout import FREE, INDEX_SIZE, LIVE, MAX_OBJECTS, generation_of, slot_of

@@ -121,9 +121,7 @@ def test_a_store_with_a_question_wants_to_settle_at_once(store: PureStore, clien
 def test_a_client_is_welcomed_with_a_row_and_a_table(store: PureStore, client: PureClient, other: PureClient):
     us = IDENTITY
 
-    assert client.welcome == m.Welcome(
-        1, 0, us.store, us.pid, store.ledger.capacity, us.package, us.python
-    )
+    assert client.welcome == m.Welcome(1, 0, us.store, us.pid, store.ledger.capacity, us.package, us.python)
     assert (other.welcome.client, other.welcome.row) == (2, 1)
     assert store.reader.row(1) == (2, 0)
     assert client.table.is_valid()

@@ -9,7 +9,7 @@ from pure_store import MIB, PureClient, PureStore
 
 from jupyter_shm.errors import ProtocolError
 from jupyter_shm.protocol import messages as m
-from jupyter_shm.store.actions import SetState
+from jupyter_shm.store.actions import SetEnder, SetState
 from jupyter_shm.store.extents import LARGE, PAGE
 from jupyter_shm.store.reclaim import GRACE
 from jupyter_shm.store.restore import Restored, restore
@@ -191,15 +191,19 @@ def test_a_delete_is_known_from_the_slot_only_once_the_object_is_dying(store: Pu
     assert (crashed.restore().applied, crashed.restore().ended) == ({}, frozenset())
 
 
-def test_a_delete_that_was_begun_counts_when_another_request_has_ended_the_object(store: PureStore, client: PureClient):
+def test_a_delete_that_was_begun_does_not_count_when_another_request_ends_the_object(
+    store: PureStore, client: PureClient
+):
     old = client.publish("x")
     store.index.set_ender(slot_of(old), 9, 70)
-    crashed = died(store, sets(LIVE), lambda: client.publish("x"))
+    crashed = Crashed(store)
 
     restored = check(crashed)
 
-    assert restored.ended == {(9, 70)}
-    assert restored.applied[9] == 70
+    assert restored.repairs == [SetEnder(slot_of(old), 0, 0)]
+    assert (restored.ended, restored.applied.get(9)) == (frozenset(), None)
+    crashed.repair(restored)
+    assert crashed.index.ender(slot_of(old)) == (0, 0)
 
 
 def test_no_id_of_a_client_is_given_again_that_is_mentioned_anywhere(store: PureStore, client: PureClient):
@@ -221,6 +225,7 @@ def test_no_id_of_a_client_is_given_again_that_is_mentioned_anywhere(store: Pure
     id = client.publish("y")
     crashed = Crashed(store)
     crashed.index.set_ender(slot_of(id), 99, 1)
+    crashed.index.set_state(slot_of(id), generation_of(id), DYING)
     assert crashed.restore().last_client == 99
 
 

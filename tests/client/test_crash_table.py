@@ -1,0 +1,277 @@
+"""The crash table: at every step of every call somebody dies, and what was promised holds.
+
+A row is a call, a column says who dies.  Each trial is one step of the store, numbered by ``crash_points``; steps are
+tried until there is none left, so new ones are found by themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from crash_table import Client, State, World, full, nursery
+from peers import kill_store
+
+
+@dataclass(frozen=True)
+class Row:
+    """One call, and what must hold.
+
+    Attributes:
+        events: What of it can be interrupted.
+        call: What the client does; ``""``: it dies.
+        result: What the call returns when it returns: when the client lives, always.
+        after: What there is when it has returned.
+        before: What there was before.  A dead client's call has happened, or not: after it there is one of the two.
+        prepare: What the client does first.
+        views: Names that the witness reads before, and through it all.
+        own: How many of the nameless objects are there for the client alone.
+        connections: How many the client has in the end.
+        is_awaited: Another client waits for the name "x".
+    """
+
+    events: tuple[str, ...]
+    call: str
+    result: Any
+    after: State
+    before: State = field(default_factory=State)
+    prepare: str = ""
+    views: tuple[str, ...] = ()
+    own: int = 0
+    connections: int = 1
+    is_awaited: bool = False
+
+
+X, X2 = State({"x": (1, 1)}), State({"x": (2, 1)})
+PUT_X = "store.put(full(1), 'x')"
+PUT_INNER = f"{PUT_X}; view = store.get('x')"
+PUT_OUTER = f"{PUT_INNER}; store.put(view[1000:], 'y'); view = None"
+HAVE_ALL = (
+    f"{PUT_X}; store.put(full(3), 'y'); view = store.get('y'); store.delete('y'); ref = store.put(full(4)); "
+    "store._session.connection.request(m.Reserve, 1 << 20); held()"
+)
+
+ROWS = {
+    "put": Row(("Reserve", "Commit"), "store.put(full(2), 'x').version", 1, X2, is_awaited=True),
+    "overwrite": Row(
+        ("Commit",), "store.put(full(2), 'x').version", 2, State({"x": (2, 2)}, 1), X, PUT_X, views=("x",)
+    ),
+    "delete": Row(("Delete",), "store.delete('x')", None, State({}, 1), X, PUT_X, views=("x",)),
+    "anonymous": Row(
+        ("Reserve", "Commit", "Drop", "settle"),
+        "[same(store.get(store.put(full(2)))), store.stats().reserved]",
+        [2, 0],
+        State(),
+    ),
+    "free": Row(("settle",), "store.delete('x')", None, State(), X, PUT_X),
+    "let go": Row(
+        ("Hint", "settle"),
+        "[same(globals().pop('view')), store.stats().reserved]",
+        [1, 0],
+        State(),
+        State({}, 1),
+        f"{PUT_INNER}; store.delete('x'); held()",
+        own=1,
+    ),
+    "hang up": Row(("hang-up",), "", None, X, State({"x": (1, 1)}, 2), HAVE_ALL),
+    "hello": Row(("Hello",), "(other := shm.connect()).stats().clients", 3, State(), connections=2),
+    "look": Row(("Look",), "store.get('nothing', default=None)", None, State()),
+    "wait": Row(("Wait", "Commit"), "wait_and_put()", [2, 1], X2),
+    "contain": Row(
+        ("Commit",), "store.put(view[1000:], 'y').version", 1, State({"x": (1, 1), "y": (1, 1)}), X, PUT_INNER
+    ),
+    "delete contained": Row(
+        ("Delete", "settle"),
+        "store.delete('x')",
+        None,
+        State({"y": (1, 1)}, 1),
+        State({"x": (1, 1), "y": (1, 1)}),
+        PUT_OUTER,
+        views=("y",),
+    ),
+    "delete container": Row(
+        ("Delete", "settle"),
+        "store.delete('y')",
+        None,
+        State(),
+        State({"y": (1, 1)}, 1),
+        f"{PUT_OUTER}; store.delete('x')",
+    ),
+    "restart": Row(
+        ("restart",),
+        "[os.kill(store.stats().pid, 9), store.put(full(2), 'x').version][1]",
+        2,
+        State({"x": (2, 2)}, 2),
+        State({"x": (1, 1)}, 2),
+        HAVE_ALL,
+        own=2,
+    ),
+}
+
+
+# --- One trial --------------------------------------------------------------------------------------------------------
+
+
+class Trial:
+    """One row and one step; who dies is the column's.
+
+    Args:
+        world: The store and the witness.
+        row: Of the table.
+        step: ``event step`` of the order.
+    """
+
+    def __init__(self, world: World, row: Row, step: str) -> None:
+        self.world = world
+        self.row = row
+        self.step = step
+        self.waiter: Client | None = None
+        world.begin()
+        if row.is_awaited:
+            self.waiter = world.new_client()
+            self.waiter("waiting = waiting()")
+        self.client = world.new_client()
+        if row.prepare:
+            self.client(row.prepare)
+        for name in row.views:
+            world.view(name)
+        self._reserved = world.store.stats().reserved
+        world.check(row.before, clients=1 + len(world.clients), reserved=self._reserved)
+
+    def order(self, signal: str, *more: str) -> None:
+        """Let it happen."""
+        self.world.order(f"{self.step} {signal}", *more)
+
+    def call(self) -> None:
+        """The call, to its end."""
+        if self.row.call:
+            assert self.client(self.row.call) == self.row.result
+        else:
+            self.client.kill()
+
+    def has_returned(self) -> bool:
+        """Is the call over, and everything that the store had to do for it?"""
+        return self.client.has_answered() and self.world.look() == self.row.after
+
+    def holds(self) -> None:
+        """What must hold after a call that has returned."""
+        lives = bool(self.row.call)
+        clients = 1 + lives * self.row.connections + (self.waiter is not None)
+        self.world.check(self.row.after, clients=clients, reserved=lives * self._reserved)
+
+    def holds_without_client(self) -> None:
+        """What must hold when the client has died in its call."""
+        allowed = [State(one.names, max(0, one.nameless - self.row.own)) for one in (self.row.after, self.row.before)]
+        self.world.check(*allowed, clients=1 + (self.waiter is not None), reserved=0)
+
+    def end(self) -> bool:
+        """Let go of everything.
+
+        Returns:
+            Was the order carried out?
+        """
+        left = self.world.orders_left()
+        self.world.order()
+        if self.waiter is not None:
+            if not self.world.look().names:
+                assert self.world.store.put(full(2), "x").version == 1
+            assert self.waiter("waiting.result()") == 2
+        self.world.end()
+        return not any(line.startswith(f"{self.step} ") for line in left)
+
+
+@pytest.fixture(scope="module")
+def clients() -> Iterator[Any]:
+    with nursery() as made:
+        yield made
+
+
+@pytest.fixture
+def world(runtime_folder, clients) -> Iterator[World]:
+    world = World(runtime_folder, clients)
+    yield world
+    world.close()
+
+
+def try_all(world: World, row: Row, die: Callable[[Trial], None]) -> None:
+    """Let somebody die at each step of each event."""
+    for event in row.events:
+        for step in itertools.count():
+            trial = Trial(world, row, f"{event} {step}")
+            try:
+                die(trial)
+                was_there = trial.end()
+            except Exception as error:
+                raise AssertionError(f"at {trial.step}: {error}") from error
+            if not was_there:
+                break
+        assert step > 0, f"no {event} was seen"
+    world.leave()
+
+
+# --- Who dies ---------------------------------------------------------------------------------------------------------
+
+
+def the_store(trial: Trial) -> None:
+    trial.order("SIGKILL")
+    trial.call()
+    trial.holds()
+
+
+def the_store_and_the_next_one(trial: Trial) -> None:
+    """The second one in its restart, each time a step later; and the third one when all is done."""
+    world = trial.world
+    trial.order("SIGKILL", f"restart {world.restart_step} SIGKILL")
+    trial.call()
+    trial.holds()
+    world.restart_step = (
+        0 if any(line.startswith("restart") for line in world.orders_left()) else world.restart_step + 1
+    )
+    world.kill_store()
+    trial.holds()
+
+
+def the_client(trial: Trial) -> None:
+    trial.order("SIGSTOP")
+    trial.client.send(trial.row.call)
+    with trial.world.standing_still(trial.has_returned) as store:
+        if store is None:
+            return
+        trial.client.kill()
+        os.kill(store, signal.SIGCONT)
+    trial.holds_without_client()
+
+
+def the_client_and_the_store(trial: Trial) -> None:
+    trial.order("SIGSTOP")
+    trial.client.send(trial.row.call)
+    with trial.world.standing_still(trial.has_returned) as store:
+        if store is None:
+            return
+        trial.client.kill()
+        kill_store(store)
+    trial.holds_without_client()
+
+
+def the_keeper_then_the_store(trial: Trial) -> None:
+    trial.world.kill_keeper()
+    the_store(trial)
+
+
+COLUMNS = [the_store, the_store_and_the_next_one, the_client, the_client_and_the_store, the_keeper_then_the_store]
+
+
+def cases() -> Iterator[Any]:
+    for row, column in itertools.product(ROWS, COLUMNS):
+        if ROWS[row].call or "client" not in column.__name__:
+            yield pytest.param(row, column, id=f"{row}-{column.__name__}")
+
+
+@pytest.mark.parametrize(("row", "die"), list(cases()))
+def test_whoever_dies_at_whatever_step_the_promises_hold(world, row, die):
+    try_all(world, ROWS[row], die)
