@@ -99,15 +99,17 @@ def processes_with(path: Path) -> list[int]:
         wanted = path.stat()
     except FileNotFoundError:
         return []
-    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit() and _has_open(entry.path, wanted)]
+    with os.scandir("/proc") as entries:
+        return [int(entry.name) for entry in entries if entry.name.isdigit() and _has_open(entry.path, wanted)]
 
 
 def _has_open(process: str, wanted: os.stat_result) -> bool:
     try:
-        for entry in os.scandir(f"{process}/fd"):
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(entry.stat(), wanted):
-                    return True
+        with os.scandir(f"{process}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(entry.stat(), wanted):
+                        return True
     except OSError:
         pass  # it has ended, or is another user's
     return False

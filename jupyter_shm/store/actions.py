@@ -81,6 +81,13 @@ class NoteClient:
 
 
 @dataclass(slots=True)
+class ForgetClient:
+    """The next store needs not know of this client any more; before its row is free."""
+
+    conn: int
+
+
+@dataclass(slots=True)
 class OpenTable:
     """Make the lease table of a new client; it travels with the Welcome that follows."""
 
@@ -120,6 +127,7 @@ Action: TypeAlias = (
     | SetEnder
     | SetReads
     | NoteClient
+    | ForgetClient
     | OpenTable
     | Send
     | Punch

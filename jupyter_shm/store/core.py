@@ -24,6 +24,7 @@ from . import report
 from .actions import (
     Action,
     Exit,
+    ForgetClient,
     NoteClient,
     OpenTable,
     Punch,
@@ -143,6 +144,7 @@ class Core:
         self.inquiries.hung_up(conn)
         self._asking = [other for other in self._asking if other is not client]
         self.admission.forget(client)
+        self._reclaim.forget(client.id, now)
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
         for object in list(client.anonymous.values()):
             actions += self._condemn(object)
@@ -151,7 +153,20 @@ class Core:
             if total:
                 actions.append(SetReads(slot, total))
         self._idle_since = now
-        return [*actions, SetRow(client.row, 0, 0)]
+        return [*actions, ForgetClient(conn), SetRow(client.row, 0, 0)]
+
+    def is_unanswered(self, conn: int, number: int) -> None:
+        """The answer to this request has no room yet, so another store may have to give it: the slots that tell the
+        result are not freed until ``is_consumed``."""
+        client = self.clients.get(conn)
+        if client is not None:
+            self._reclaim.unanswered.add((client.id, number))
+
+    def is_consumed(self, conn: int, number: int, now: float) -> None:
+        """The answer was sent after all, and the request is out of its queue."""
+        client = self.clients.get(conn)
+        if client is not None:
+            self._reclaim.answered(client.id, number, now)
 
     def answer(self, conn: int, now: float) -> list[Action]:
         """All sockets were drained: answer what this client has asked."""
@@ -361,8 +376,9 @@ class Core:
         if object is None:
             # Not a question that has to wait for a drain: deletes and named puts are answered in the order they came.
             return self._refuse(client, request.number, "not-found", report.missing(request.name, request.id))
+        object.ender = (client.id, request.number)
         return [
-            SetEnder(object.slot, client.id, request.number),
+            SetEnder(object.slot, *object.ender),
             *self._condemn(object),
             self._applied(client, request.number),
             Send(client.conn, m.Done(request.number)),

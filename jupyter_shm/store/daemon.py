@@ -83,6 +83,7 @@ class Daemon:
             a.SetReads: lambda do: regions.index.set_reads(do.slot, do.reads),
             a.Punch: lambda do: regions.punch(do.offset, do.nbytes),
             a.NoteClient: lambda do: self._note(self._peers[do.conn]),
+            a.ForgetClient: lambda do: self._forget(self._peers[do.conn]),
             a.OpenTable: self._open_table,
             a.Send: self._send,
             a.Exit: self._leave,
@@ -308,6 +309,9 @@ class Daemon:
 
     def _consume(self, peer: Peer) -> None:
         peer.consume()
+        if peer.late:
+            self._core.is_consumed(peer.fd, peer.late, time.monotonic())
+            peer.late = 0
 
     def _end_wait(self, peer: Peer, number: int) -> None:
         if number in peer.waits:
@@ -355,11 +359,6 @@ class Daemon:
         if peer.leases is not None:
             self._core.holders.remove(peer.leases.client)
         self._perform(actions)
-        # Only now: whoever comes after us has to do it all again, or nothing.
-        for number in tuple(peer.waits):
-            self._end_wait(peer, number)
-        if peer.client:
-            self._vault.let_go(client_key(peer.client))
         self._unwelcomed = [action for action in self._unwelcomed if action.conn != peer.fd]
         self._epoll.unregister(peer.fd if peer.pidfd < 0 else peer.pidfd)
         self._by_pidfd.pop(peer.pidfd, None)
@@ -367,6 +366,12 @@ class Daemon:
         peer.close()
         if self._entrance.is_deaf:
             self._entrance.try_again()
+
+    def _forget(self, peer: Peer) -> None:
+        """Whoever comes after us does all that its end means again, or nothing of it."""
+        for number in tuple(peer.waits):
+            self._end_wait(peer, number)
+        self._vault.let_go(client_key(peer.client))
 
     def _end(self, peer: Peer) -> None:
         """Answer nothing from now on."""
@@ -416,6 +421,9 @@ class Daemon:
             is_kept = peer.send(wire.encode(message))
             if message.number == peer.head:
                 peer.head = 0
+                if peer.has_outbox:
+                    peer.late = message.number
+                    self._core.is_unanswered(peer.fd, peer.late)
             elif isinstance(message, m.Ready):
                 peer.told.append(message.number)
         self._answered.append(peer)

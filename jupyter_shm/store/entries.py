@@ -45,4 +45,5 @@ class Object:
     reads: int = 0  # by clients that have hung up since
     due: float | None = None  # when to look whether a DYING one is still held; None while LIVE
     backoff: float = 0.0  # seconds between looks; 0 until the first one
+    ender: tuple[int, int] | None = None  # client and number of the Delete that ended it
     is_held: bool = False  # a look found a lease, or a container

@@ -33,6 +33,7 @@ class Peer:
         head: None: the packet at the head of the queue, if there is one, was not looked at.  Otherwise it was, and is
             still there: 0 when nothing is to be answered, else the number of the request that waits for an answer
             (-1: a Hello).
+        late: Number of the request at the head, if its answer waits for room; else 0.
         waits: Numbers of Waits that are not answered yet; they were consumed, and the keeper has them.
         told: Numbers of those whose answers may still be in the outbox.
         pidfd: Tells when its process ends, where that is waited for; else -1.
@@ -49,6 +50,7 @@ class Peer:
         self.client = 0
         self.session = Session(state)
         self.head: int | None = None
+        self.late = 0
         self.waits: set[int] = set()
         self.told: list[int] = []
         self.leases: TableMemory | None = None

@@ -7,6 +7,8 @@ period in place of the fence.  Its laws:
    one call have been carried out when the next call comes, so that call's ``now`` is where its grace begins.
 2. A look comes after a drain of all sockets, and reads the lease tables then, not before.
 3. An object is freed when no lease and no container is left, and not before.
+4. The slot that tells what came of a request is not freed before the answer to it was sent: if the store dies, the
+   next one has to give it.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ class Reclaim:
     Args:
         ledger: The books.
         holders: The lease tables.
+
+    Attributes:
+        unanswered: ``(client, number)`` of requests that were carried out and whose answers have no room yet.
     """
 
     def __init__(self, ledger: Ledger, holders: Holders) -> None:
@@ -43,6 +48,8 @@ class Reclaim:
         self._holders = holders
         self._fresh: list[Object] = []  # DYING, but the time is not yet known
         self._due: list[tuple[float, int]] = []  # heap of (when to look, id); stale entries are skipped
+        self.unanswered: set[tuple[int, int]] = set()
+        self._postponed: list[Object] = []  # nobody holds them, but what came of a request is told by their slots
 
     def condemn(self, object: Object, keep_name: bool) -> list[Action]:
         """LIVE to DYING.
@@ -91,6 +98,19 @@ class Reclaim:
         self.hint(id, now)
         return object.reads
 
+    def answered(self, client: int, number: int, now: float) -> None:
+        """The answer to this request was sent: law 4 holds nothing back for it any more."""
+        self.unanswered.discard((client, number))
+        postponed, self._postponed = self._postponed, []
+        for object in postponed:
+            self._schedule(object, now)
+
+    def forget(self, client: int, now: float) -> None:
+        """Nobody waits for answers at this client's end any more."""
+        for known, number in tuple(self.unanswered):
+            if known == client:
+                self.answered(client, number, now)
+
     def next_look(self) -> float | None:
         """When the next object is due, in the clock's seconds."""
         return self._due[0][0] if self._due else None
@@ -111,9 +131,15 @@ class Reclaim:
                 continue
             if object.containers or look.is_held(object.slot, object.generation):
                 self._keep(object, now)
+            elif self.unanswered and self._is_awaited(object):
+                self._ledger.set_held(object, False)
+                self._postponed.append(object)
             else:
                 actions += self._free(object, now)
         return actions
+
+    def _is_awaited(self, object: Object) -> bool:
+        return (object.client, object.request) in self.unanswered or object.ender in self.unanswered
 
     def _keep(self, object: Object, now: float) -> None:
         self._ledger.set_held(object, True)

@@ -129,6 +129,7 @@ class _Survey:
         if object.state == DYING:
             self.last_client = max(self.last_client, ender[0])
             self.ended.add(ender)
+            object.ender = ender
             self._note_request(*ender)
         else:
             # That Delete was not carried out.  Another request may end this object before it is seen again, and then

@@ -166,7 +166,8 @@ class IndexReader:
         """
         # The one hot loop of a get, so what record() and live_record() do is written out here.
         words, tag = self.words, crc32(name)
-        first, mask = _TABLES.get(words[WORD_HASH_BITS]) or _table(words[WORD_HASH_BITS])
+        bits = words[WORD_HASH_BITS]
+        first, mask = _TABLES.get(bits) or _table(bits)
         at = tag & mask
         for _ in range(mask + 1):
             bucket = words[first + at]
@@ -180,7 +181,10 @@ class IndexReader:
                 if state & 0xFF == LIVE and crc32(data) == words[(start + _CRC_OFFSET) // WORD]:
                     record = Record._make(RECORD.unpack(data))
                     if record.generation == state >> 8 and record.key() == name:
-                        return slot, record
+                        # Looked at again: the slot may have been freed meanwhile and just be taken by a version that
+                        # the name does not mean yet, and a later reader would get an older one.
+                        is_meant = words[first + at] == bucket and words[WORD_HASH_BITS] == bits
+                        return (slot, record) if is_meant else None
             at = (at + 1) & mask
         return None
 

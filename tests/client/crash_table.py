@@ -63,7 +63,6 @@ class Client:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             socket.send_fds(nursery, [pickle.dumps(environment)], [theirs.fileno()])
-        self.is_alive = True
         self.pid: int = self.answer()
 
     def __call__(self, code: str) -> Any:
@@ -96,22 +95,19 @@ class Client:
 
     def kill(self) -> None:
         """SIGKILL, and wait: nothing of it runs on."""
-        self._end(signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
+        self._wait()
 
     def close(self) -> None:
-        """Let it end by itself."""
-        self._end(0)
+        """Let it end by itself, if it lives."""
+        self._control.close()
+        self._wait()
 
-    def _end(self, number: int) -> None:
-        if self.is_alive:
-            self.is_alive = False
+    def _wait(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(self.pid)
-            try:
-                signal.pidfd_send_signal(handle, number)
-                self._control.close()
+            with open(handle, closefd=True):
                 assert select.select([handle], [], [], SECONDS)[0], f"pid {self.pid} does not end"
-            finally:
-                os.close(handle)
 
 
 @contextlib.contextmanager
@@ -278,7 +274,8 @@ class World:
         enough, over = threading.Event(), threading.Event()
 
         def ask() -> None:
-            eventually(lambda: enough.is_set() or is_over())
+            with contextlib.suppress(Exception):  # whoever asked will find out
+                eventually(lambda: enough.is_set() or is_over())
             over.set()
 
         thread = threading.Thread(target=ask)
@@ -375,7 +372,7 @@ class World:
     def close(self) -> None:
         """End all connections."""
         for client in self.clients:
-            client.kill()
+            client.close()
         self._views.clear()
         self.store.close()
 

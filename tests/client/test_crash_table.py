@@ -140,6 +140,7 @@ class Trial:
             self.client(row.prepare)
         for name in row.views:
             world.view(name)
+        self._left: list[str] = []
         self._reserved = world.store.stats().reserved
         world.check(row.before, clients=1 + len(world.clients), reserved=self._reserved)
 
@@ -158,6 +159,24 @@ class Trial:
         """Is the call over, and everything that the store had to do for it?"""
         return self.client.has_answered() and self.world.look() == self.row.after
 
+    def let_die_with_client(self, and_then: Callable[[int], None]) -> None:
+        """Let the client die at the step.
+
+        Args:
+            and_then: Lets the store go on, which stands still there, or kills it.
+        """
+        self.order("SIGSTOP")
+        self.client.send(self.row.call)
+        with self.world.standing_still(self.has_returned) as store:
+            if store is not None:
+                self.client.kill()
+                and_then(store)
+        if store is None:
+            assert self.client.answer() == self.row.result
+            self.holds()
+        else:
+            self.holds_without_client()
+
     def holds(self) -> None:
         """What must hold after a call that has returned."""
         lives = bool(self.row.call)
@@ -169,20 +188,29 @@ class Trial:
         allowed = [State(one.names, max(0, one.nameless - self.row.own)) for one in (self.row.after, self.row.before)]
         self.world.check(*allowed, clients=1 + (self.waiter is not None), reserved=0)
 
+    def withdraw(self) -> list[str]:
+        """Let nobody die any more.
+
+        Returns:
+            The events of the orders that were not carried out.
+        """
+        self._left += self.world.orders_left()
+        self.world.order()
+        return [line.split()[0] for line in self._left]
+
     def end(self) -> bool:
         """Let go of everything.
 
         Returns:
             Was the order carried out?
         """
-        left = self.world.orders_left()
-        self.world.order()
+        self.withdraw()
         if self.waiter is not None:
             if not self.world.look().names:
                 assert self.world.store.put(full(2), "x").version == 1
             assert self.waiter("waiting.result()") == 2
         self.world.end()
-        return not any(line.startswith(f"{self.step} ") for line in left)
+        return not any(line.startswith(f"{self.step} ") for line in self._left)
 
 
 @pytest.fixture(scope="module")
@@ -237,25 +265,11 @@ def the_store_and_the_next_one(trial: Trial) -> None:
 
 
 def the_client(trial: Trial) -> None:
-    trial.order("SIGSTOP")
-    trial.client.send(trial.row.call)
-    with trial.world.standing_still(trial.has_returned) as store:
-        if store is None:
-            return
-        trial.client.kill()
-        os.kill(store, signal.SIGCONT)
-    trial.holds_without_client()
+    trial.let_die_with_client(lambda store: os.kill(store, signal.SIGCONT))
 
 
 def the_client_and_the_store(trial: Trial) -> None:
-    trial.order("SIGSTOP")
-    trial.client.send(trial.row.call)
-    with trial.world.standing_still(trial.has_returned) as store:
-        if store is None:
-            return
-        trial.client.kill()
-        kill_store(store)
-    trial.holds_without_client()
+    trial.let_die_with_client(kill_store)
 
 
 def the_keeper_then_the_store(trial: Trial) -> None:

@@ -232,11 +232,10 @@ def test_processes_that_have_a_file_open_are_found(tmp_path):
 
 
 def test_a_process_is_known_by_the_module_that_it_runs():
-    with subprocess.Popen([sys.executable, "-m", "timeit", "-n", "1", "input()"], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as child:  # fmt: skip
-        assert eventually(lambda: process.is_running_module(child.pid, "timeit"))
+    argv = [sys.executable, "-m", "timeit", "-n", "1", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
+        eventually(lambda: process.is_running_module(child.pid, "timeit"))
         assert not process.is_running_module(child.pid, "time")
-        child.kill()
     assert not process.is_running_module(child.pid, "timeit"), "it is gone"
 
 

@@ -23,7 +23,7 @@ class Protocol:
     # Without it and the next one, a late reader takes the object that now has the slot of the one it looked up.  (Here
     # the next one is enough.  In the index two names may have one hash.)
     names_compared: bool = True
-    # Without it a late reader takes a newer version, in a slot used again, before the name means it; then the older one.
+    # Without it a late reader takes a newer version, in a slot used again, before the name means it, then an older.
     name_read_again: bool = True
     # Without it bytes are punched under a reader.
     frees_look_at_leases: bool = True

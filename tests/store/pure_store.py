@@ -68,6 +68,7 @@ class PureStore:
             a.SetEnder: lambda do: self.index.set_ender(do.slot, do.client, do.number),
             a.SetReads: lambda do: self.index.set_reads(do.slot, do.reads),
             a.NoteClient: lambda do: self.noted.add(do.conn),
+            a.ForgetClient: lambda do: self.noted.discard(do.conn),
             a.OpenTable: self._open_table,
             a.Send: self._send,
             a.Punch: self._punch,

@@ -250,3 +250,47 @@ def test_a_client_that_comes_back_in_time_keeps_the_store(store: PureStore):
     store.advance(IDLE_EXIT)
 
     assert store.exit is None
+
+
+# --- What another store may have to answer ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["made", "ended"])
+def test_the_slot_that_tells_what_came_of_a_request_stays_until_its_answer_is_sent(
+    store: PureStore, client: PureClient, other: PureClient, what: str
+):
+    id = client.publish("x")
+    made = client._number
+    other.ask(m.Delete, "x", 0)
+    who, number = (client, made) if what == "made" else (other, other._number)
+    store.core.is_unanswered(who.conn, number)
+
+    store.advance(5.0)
+
+    assert store.state_of(id) == DYING
+    assert store.core.deadline(store.now) is None, "nobody waits for it"
+    store.core.is_consumed(who.conn, number, store.now)
+    store.work()
+    assert store.state_of(id) == FREE
+    assert store.ledger.used == 0
+
+
+def test_nobody_needs_the_answers_of_a_client_that_hung_up(store: PureStore, client: PureClient, other: PureClient):
+    id = client.publish("x")
+    store.core.is_unanswered(client.conn, client._number)
+    other.ask(m.Delete, "x", 0)
+    store.advance(1.0)
+
+    client.hang_up()
+    store.work()
+
+    assert store.state_of(id) == FREE
+
+
+def test_a_row_is_free_only_when_the_next_store_needs_not_know_of_its_client(store: PureStore, client: PureClient):
+    done = []
+    store.on_action = done.append
+    client.publish("x")
+    client.hang_up()
+
+    assert [type(action).__name__ for action in done[-2:]] == ["ForgetClient", "SetRow"]
