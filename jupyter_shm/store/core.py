@@ -156,8 +156,10 @@ class Core:
         return [*actions, ForgetClient(conn), SetRow(client.row, 0, 0)]
 
     def is_unanswered(self, conn: int, number: int) -> None:
-        """The answer to this request has no room yet, so another store may have to give it: the slots that tell the
-        result are not freed until ``is_consumed``."""
+        """The answer to this request has no room yet.
+
+        Another store may have to give it: the slots that tell the result are not freed until ``is_consumed``.
+        """
         client = self.clients.get(conn)
         if client is not None:
             self._reclaim.unanswered.add((client.id, number))

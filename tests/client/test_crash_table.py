@@ -257,9 +257,7 @@ def the_store_and_the_next_one(trial: Trial) -> None:
     trial.order("SIGKILL", f"restart {world.restart_step} SIGKILL")
     trial.call()
     trial.holds()
-    world.restart_step = (
-        0 if any(line.startswith("restart") for line in world.orders_left()) else world.restart_step + 1
-    )
+    world.restart_step = 0 if "restart" in trial.withdraw() else world.restart_step + 1
     world.kill_store()
     trial.holds()
 

@@ -194,7 +194,7 @@ def test_a_version_that_the_name_does_not_mean_yet_is_no_hit(index: IndexWriter,
 
 def test_a_hit_in_a_table_that_was_replaced_meanwhile_is_none(index: IndexWriter, reader: IndexReader):
     publish(index, 0, b"name")
-    pause_at_bucket_of(reader, b"name", lambda: index._grow())
+    pause_at_bucket_of(reader, b"name", index._grow)
 
     assert reader.find(b"name") is None
     assert found(reader, b"name") == 0
