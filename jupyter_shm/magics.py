@@ -20,11 +20,12 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 from traitlets import Unicode, observe
 
+from .client.arguments import UNSET
 from .client.default import default_store
 from .client.identity import kernel_id, label
 from .client.info import ObjectInfo, format_shape
 from .client.refs import ObjectRef
-from .client.store import UNSET, Store
+from .client.store import Store
 from .completion import Completions
 from .errors import InvalidModeError, ObjectNotFoundError, ShmError
 from .invocation import is_expression, is_variable, parsed, seconds, unquoted

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .arguments import UNSET
 from .info import ObjectInfo, ObjectList, StoreStats
 from .refs import ObjectRef
 from .session import opening
-from .store import UNSET, Keys, Store
+from .store import Keys, Store
 
 _stores: dict[str, Store] = {}  # at most one, under "default"
 

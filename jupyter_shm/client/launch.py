@@ -29,7 +29,7 @@ from .identity import hello
 START_PATIENCE = 20.0
 """Seconds that a starting store has until it must be ready.  0.1 s is usual; a loaded machine may take long."""
 
-_RETRY = 0.01  # seconds between attempts to connect while somebody else is starting the store
+RETRY = 0.01  # seconds between attempts to connect while somebody else is starting the store
 
 
 def open_store(name: str, capacity: int | None, start: bool = True) -> tuple[socket.socket, m.Welcome, tuple[int, ...]]:
@@ -69,7 +69,7 @@ def open_store(name: str, capacity: int | None, start: bool = True) -> tuple[soc
             sock.close()
             if time.monotonic() > deadline:
                 raise StoreConnectionError(f"{error}, again and again; its log is {paths.log}") from error
-            time.sleep(_RETRY)
+            time.sleep(RETRY)
         except BaseException:
             sock.close()
             raise
@@ -116,7 +116,7 @@ def _start(name: str, paths: StorePaths, capacity: int | None) -> socket.socket:
         sock = connect(paths)
         if sock is not None:
             return sock
-        time.sleep(_RETRY)
+        time.sleep(RETRY)
     raise StoreUnresponsiveError(
         f"somebody holds {paths.lock}, but no store has answered at {paths.socket} for {START_PATIENCE:.0f} s. "
         f"Look at {paths.log}, and end that process."

@@ -17,7 +17,7 @@ import weakref
 from functools import partial
 from typing import Protocol
 
-from ..errors import ShmError, StoreConnectionError
+from ..errors import ShmError, StoreConnectionError, StoreEndingError
 from ..linux import packets
 from ..linux.barrier import register_membarrier
 from ..linux.maps import Map, map_shared
@@ -27,7 +27,7 @@ from ..tables.index import IndexReader
 from ..tables.layout import INDEX_SIZE
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from . import launch
-from .connection import Connection, greet
+from .connection import PATIENCE, Connection, greet
 from .heap import Heap, address_space_error
 from .identity import hello, kernel_id, label
 from .leases import Leases
@@ -209,6 +209,17 @@ class Session:
         self.leases.drain()
 
     def _second_connection(self) -> tuple[socket.socket, Map]:
+        """Connect once more; the store may die in the middle of that, and be started again."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._connect_again()
+            except StoreEndingError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(launch.RETRY)
+
+    def _connect_again(self) -> tuple[socket.socket, Map]:
         sock = launch.connect(self.paths)
         if sock is None:
             raise StoreConnectionError(f"nobody listens at {self.paths.socket}")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import functools
 import inspect
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..errors import (
     ClosedError,
     GetTimeoutError,
     InvalidArgumentError,
-    InvalidKeyError,
     ObjectNotFoundError,
+    StoreConnectionError,
     StoreLostWarning,
+    StoreUnresponsiveError,
 )
 from ..linux.runtime import store_name
 from ..protocol import messages as m
@@ -25,6 +26,7 @@ from ..protocol.names import encode_name
 from ..serial.pack import pack
 from ..sizes import format_size, parse_size
 from . import listing, publishing, reading
+from .arguments import UNSET, check_key, deadline_of, is_count
 from .connection import FOREVER, DeadlineError
 from .info import ObjectInfo, ObjectList, StoreStats
 from .leases import Leased
@@ -38,14 +40,32 @@ Infos = list[ObjectInfo]
 Names = list[str]
 
 
-class _Unset:
-    """Tells an argument that was left out from ``None``."""
-
-    def __repr__(self) -> str:
-        return "..."
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
-UNSET: Any = _Unset()
+def once_more_if_lost(
+    method: Callable[Concatenate[Store, Arguments], Result],
+) -> Callable[Concatenate[Store, Arguments], Result]:
+    """Make a call again whose store has died with its keeper in the middle of it.
+
+    Nothing is left of what that store held, nor of what the call did to it; so the call is made to the store that comes
+    next, as if it had begun a moment later.  Where the same store ended the connection, nobody knows what was done.
+    """
+
+    @functools.wraps(method)
+    def call(self: Store, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        before = self._session.welcome.store
+        try:
+            return method(self, *args, **kwargs)
+        except StoreUnresponsiveError:
+            raise
+        except StoreConnectionError:
+            if self.is_closed or self._use().welcome.store == before:
+                raise
+        return method(self, *args, **kwargs)
+
+    return call
 
 
 class Store:
@@ -77,6 +97,7 @@ class Store:
 
     # --- put and get -------------------------------------------------------------------------------------------
 
+    @once_more_if_lost
     def put(self, obj: object, name: str | None = None, *, overwrite: bool = True) -> ObjectRef:
         """Store a snapshot of an object.  Later changes of ``obj`` are not seen by anybody.
 
@@ -131,26 +152,30 @@ class Store:
             DeserializeError: This interpreter cannot rebuild the object.
         """
         reading.check_mode(mode)
-        deadline = _deadline(timeout)
+        deadline = deadline_of(timeout)
         if isinstance(key, (list, tuple)):
             for one in key:
-                _check_key(one)
+                check_key(one)
             return [self._get(one, mode, copy, deadline, default) for one in key]
         return self._get(key, mode, copy, deadline, default)
 
     def _get(self, key: Any, mode: str, copy: bool, deadline: float | None, default: Any) -> Any:
-        name = _check_key(key)
+        name = check_key(key)
         session = self._use()
         leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
         if leased is None:
             try:
-                with self._call() as session:
-                    leased = self._take_missed(session, key, deadline, is_told=default is UNSET)
+                session, leased = self._ask_for(key, deadline, default is UNSET)
             except (ObjectNotFoundError, GetTimeoutError):
                 if default is UNSET:
                     raise
                 return default
         return reading.read(session.leases, leased, mode, copy)
+
+    @once_more_if_lost
+    def _ask_for(self, key: Any, deadline: float | None, is_told: bool) -> tuple[Session, Leased]:
+        with self._call() as session:
+            return session, self._take_missed(session, key, deadline, is_told=is_told)
 
     def _take_missed(self, session: Session, key: Any, deadline: float | None, *, is_told: bool = True) -> Leased:
         """A miss is never believed: ask the store, and wait if that is wanted.
@@ -193,6 +218,7 @@ class Store:
 
     # --- names -------------------------------------------------------------------------------------------------
 
+    @once_more_if_lost
     def delete(self, key: Any) -> None:
         """Take a name away, at once.  Who reads the object keeps its bytes; the last one to let go frees them.
 
@@ -202,11 +228,12 @@ class Store:
         Raises:
             ObjectNotFoundError: There is no such object.
         """
-        name = _check_key(key)
+        name = check_key(key)
         with self._call() as session:
             fields = (key, 0) if name is not None else _this_version(session, key)
             session.connection.request(m.Delete, *fields)
 
+    @once_more_if_lost
     def wait(self, keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None) -> tuple[Keys, Keys]:
         """Wait until so many of these are there.
 
@@ -226,8 +253,8 @@ class Store:
             keys = [keys]
         keys = list(keys)
         for key in keys:
-            _check_key(key)
-        if not _is_count(num_returns) or not 1 <= num_returns <= len(keys):
+            check_key(key)
+        if not is_count(num_returns) or not 1 <= num_returns <= len(keys):
             raise InvalidArgumentError(
                 f"num_returns is {num_returns}; it must be between 1 and the number of keys, {len(keys)}"
             )
@@ -238,7 +265,7 @@ class Store:
         with self._call() as session:
             if num_returns > refs:
                 with contextlib.suppress(GetTimeoutError):
-                    self._wait_for(session, names, num_returns - refs, _deadline(timeout) or FOREVER)
+                    self._wait_for(session, names, num_returns - refs, deadline_of(timeout) or FOREVER)
             present = {name for name in names if self._is_published(session, name)}
         ready = [key for key in keys if isinstance(key, ObjectRef) or key in present]
         return ready, [key for key in keys if key not in ready]
@@ -264,18 +291,20 @@ class Store:
 
     # --- what there is -----------------------------------------------------------------------------------------
 
+    @once_more_if_lost
     def info(self, key: Any) -> ObjectInfo:
         """Everything that is known of one object, and who holds it.
 
         Raises:
             ObjectNotFoundError: There is no such object.
         """
-        name = _check_key(key)
+        name = check_key(key)
         with self._call() as session:
             fields = (key, 0) if name is not None else _this_version(session, key)
             facts: m.Facts = session.connection.request(m.Info, *fields)
             return listing.infos(session, [facts.object])[0]
 
+    @once_more_if_lost
     def list(self, pattern: str | None = None, *, anonymous: bool = False) -> ObjectList:
         """What is published, the newest last.
 
@@ -291,6 +320,7 @@ class Store:
                 found = [facts for facts in found if fnmatch.fnmatchcase(facts.name, pattern)]
             return ObjectList(listing.infos(session, sorted(found, key=lambda facts: facts.created_ns)))
 
+    @once_more_if_lost
     def stats(self) -> StoreStats:
         """The store's accounts."""
         with self._call() as session:
@@ -326,6 +356,7 @@ class Store:
         encode_name(name)
         self.delete(name)
 
+    @once_more_if_lost
     def __contains__(self, name: object) -> bool:
         encode_name(name)
         with self._call() as session:
@@ -341,11 +372,13 @@ class Store:
         # An empty store is a store; `if store:` asks whether there is one.
         return True
 
+    @once_more_if_lost
     def keys(self) -> Names:
         """The names, sorted."""
         with self._call() as session:
             return sorted(facts.name for page in listing.pages(session, anonymous=False) for facts in page.objects)
 
+    @once_more_if_lost
     def pop(self, name: str, default: Any = UNSET) -> Any:
         """Fetch an object and take its name away; views of it stay valid."""
         encode_name(name)
@@ -456,32 +489,8 @@ def _level_of_caller() -> int:
     return level
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int)
-
-
 def _this_version(session: Session, ref: ObjectRef) -> tuple[str, int]:
     """Name and id of what a reference means, if it is of this store."""
     if ref.store != session.welcome.store:
         raise ObjectNotFoundError(f"the object that {ref!r} means is gone: its store ended")
     return ref.name, ref.id
-
-
-def _check_key(key: Any) -> bytes | None:
-    """The name's bytes; ``None`` for an ObjectRef."""
-    if isinstance(key, str):
-        return encode_name(key)
-    if isinstance(key, ObjectRef):
-        return None
-    raise InvalidKeyError(f"a key is a name (str) or an ObjectRef, got {type(key).__name__}: {key!r:.100}")
-
-
-def _deadline(timeout: Any) -> float | None:
-    """``None``: do not wait; FOREVER; or a time of ``time.monotonic``."""
-    if timeout is UNSET:
-        return None
-    if timeout is None:
-        return FOREVER
-    if not isinstance(timeout, (int, float)) or timeout != timeout:  # noqa: PLR0124 - a NaN is unlike itself
-        raise InvalidArgumentError(f"timeout is a number of seconds, or None to wait for ever; got {timeout!r:.100}")
-    return time.monotonic() + max(0.0, timeout)

@@ -273,7 +273,7 @@ class Accounts(Message, frozen=True, tag="accounts"):
     number: int
     capacity: int
     used: int  # sealed objects, held ones included
-    held: int  # the part of used whose names are gone, but which somebody still reads
+    held: int  # bytes of the extents whose names are gone, but which somebody still reads
     reserved: int  # extents that are being filled
     objects: int  # sealed objects
     names: int

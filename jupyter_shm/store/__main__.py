@@ -59,13 +59,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _run(settings: Settings, channel: socket.socket, lodged: dict[str, Lodged]) -> int:
+def _run(settings: Settings, channel: socket.socket, lodged: dict[str, Lodged], has_crashed: bool) -> int:
     """The life of one store process, forked by the keeper."""
     process.set_name(STORE_NAME)
     vault = Vault(channel, lodged, lambda: _start_keeper(settings))
     try:
         require_linux()
-        daemon = assemble(settings, vault)
+        daemon = assemble(settings, vault, has_crashed)
     except StoreEndedError:
         vault.say_ended("the store before had ended")
         return 0

@@ -44,8 +44,13 @@ class StoreEndedError(Exception):
     """The store had ended in order, and its keeper did not get to know it.  Never leaves the process."""
 
 
-def assemble(settings: Settings, vault: Vault) -> Daemon:
+def assemble(settings: Settings, vault: Vault, has_crashed: bool) -> Daemon:
     """A store that is ready to serve: everything that is to be kept is lodged, everything that was kept is in use.
+
+    Args:
+        settings: What the command line says.
+        vault: What is kept; owned by what is made of it.
+        has_crashed: The store before has died, and nobody had killed it.
 
     Raises:
         ShmError: A setting, or the machine, does not let it.
@@ -54,7 +59,7 @@ def assemble(settings: Settings, vault: Vault) -> Daemon:
     started = time.monotonic()
     gc.disable()  # what is restored is all there to stay: looking for garbage in it would take half of the time
     is_new = MEMORY not in vault
-    daemon = _new(settings, vault) if is_new else _restored(settings, vault)
+    daemon = _new(settings, vault) if is_new else _restored(settings, vault, has_crashed)
     gc.freeze()
     gc.enable()
     if not is_new:
@@ -73,7 +78,7 @@ def _new(settings: Settings, vault: Vault) -> Daemon:
     return _daemon(doorway, regions, vault, Aftermath(Ledger(capacity, regions.heap_nbytes)))
 
 
-def _restored(settings: Settings, vault: Vault) -> Daemon:
+def _restored(settings: Settings, vault: Vault, has_crashed: bool) -> Daemon:
     regions = Regions(vault[MEMORY].descriptors)
     index = regions.index
     if index.has_ended:
@@ -85,7 +90,7 @@ def _restored(settings: Settings, vault: Vault) -> Daemon:
     daemon = _daemon(doorway, regions, vault, _restore_books(regions, points))
     for _, lodged in vault.of("client"):
         daemon.resume(decode_note(lodged.note), *lodged.descriptors)
-    daemon.recover()
+    daemon.recover(has_crashed)
     for key, lodged in vault.of("wait"):
         daemon.resume_wait(int(key.split("/")[1]), lodged.note)
     return daemon

@@ -71,9 +71,9 @@ class CrashingDaemon(Daemon):
         super().__init__(*parts)
         self._do = {kind: self._stepping(do) for kind, do in self._do.items()}
 
-    def recover(self) -> None:
+    def recover(self, has_crashed: bool) -> None:
         """As the daemon's; its actions are steps of the restart."""
-        super().recover()
+        super().recover(has_crashed)
         self.points.step()
 
     def _stepping(self, do: Any) -> Any:

@@ -140,16 +140,21 @@ class Daemon:
         self._core.resume(conn, note.client, note.row, note.hello, number if owner == note.client else 0)
         self._epoll.register(conn, peer.mask)
 
-    def recover(self) -> None:
-        """Everybody was resumed: answer what was carried out, and has perhaps not been answered, before all else."""
+    def recover(self, has_crashed: bool) -> None:
+        """Everybody was resumed: answer what was carried out, and has perhaps not been answered, before all else.
+
+        Args:
+            has_crashed: The store before has died, and nobody had killed it.
+        """
         self._perform(self._core.recover(time.monotonic()))
         heads = succession.peek_heads(self._peers.values())
         applied = succession.applied(self._core, heads)
-        culprit = succession.culprit(
-            self._regions.index, {peer: packet for peer, packet in heads.items() if peer not in applied}
-        )
+        others = {peer: packet for peer, packet in heads.items() if peer not in applied}
+        culprit = succession.culprit(self._regions.index, others, has_crashed)
         if culprit is not None:
-            log.error("client pid %d: the store died twice at one packet of its; it is let go of", culprit.pid)
+            log.error(
+                "client pid %d: the store died again and again at one packet of its; it is let go of", culprit.pid
+            )
             self._end(culprit)
             culprit.consume()
         for peer, packet in applied.items():

@@ -27,8 +27,9 @@ log = logging.getLogger("jupyter_shm.keeper")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-Body = Callable[[socket.socket, dict[str, Lodged]], int]
-"""What runs in the forked child: channel to the keeper and what is kept, both owned; the exit status."""
+Body = Callable[[socket.socket, dict[str, Lodged], bool], int]
+"""What runs in the forked child: channel to the keeper and what is kept, both owned; whether the store before crashed,
+by itself; returns the exit status."""
 
 
 class Keeper:
@@ -47,6 +48,7 @@ class Keeper:
         self._is_child = False
         self._is_ending = False  # a signal asked for the end
         self._served_since: float | None = None
+        self._has_crashed = False  # the last store, and nobody had killed it
         self._has_ended = False  # the store said that it ends in order
         self._is_complete = False  # everything that is to be kept has been said, once
         self._missing: set[str] = set()  # keys of what could not be kept
@@ -65,6 +67,8 @@ class Keeper:
             signal.signal(number, self._signalled)
         while True:
             channel = channel or self._start()
+            with suppress(ConnectionError):  # it is dead already, which is noticed next
+                packets.send(channel, encode(Here(os.getpid())), wait=False)
             self._attend(channel)
             how = self._bury()
             if self._has_ended or self._is_ending:
@@ -100,14 +104,13 @@ class Keeper:
                 os.close(self._wakeup)
                 for number in SIGNALS:
                     signal.signal(number, signal.SIG_DFL)
-                status = self._body(theirs, self._lodged)
+                status = self._body(theirs, self._lodged, self._has_crashed)
             except BaseException:
                 log.exception("the store ends by an error of its own")
             finally:
                 os._exit(status)
         theirs.close()
         self._pid, self._is_child = pid, True
-        packets.send(ours, encode(Here(os.getpid())), wait=False)
         return ours
 
     def _attend(self, channel: socket.socket) -> None:
@@ -168,10 +171,12 @@ class Keeper:
     def _bury(self) -> str:
         """How the store ended, for people."""
         pid, self._pid = self._pid, 0
+        self._has_crashed = False
         if not self._is_child:
             return f"(pid {pid}) has ended"
         self._is_child = False
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        self._has_crashed = code != -signal.SIGKILL
         return f"(pid {pid}) was ended by signal {-code}" if code < 0 else f"(pid {pid}) ended with status {code}"
 
     # --- signals -----------------------------------------------------------------------------------------------

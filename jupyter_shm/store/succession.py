@@ -16,6 +16,13 @@ from ..tables.index import IndexWriter
 from .core import Core
 from .peers import Peer
 
+CRASH, KILL = 5, 1
+"""What a death counts: a crash is the packet's fault, as likely as not; a SIGKILL hardly ever, for the next store serves
+the same packet first, and whoever kills twice in a row hits it there again.  The system kills so when memory is short."""
+
+LIMIT = 10
+"""Sum of these at which a packet is dropped: two crashes."""
+
 Heads = dict[Peer, packets.Packet]
 """The packet at the head of each queue that is not empty."""
 
@@ -37,21 +44,27 @@ def applied(core: Core, heads: Heads) -> Heads:
     return {peer: packet for peer, packet in heads.items() if _was_applied(core, peer, packet)}
 
 
-def culprit(index: IndexWriter, heads: Heads) -> Peer | None:
-    """Whose packet the store died at for the second time; the first time is noted in the index.
+def culprit(index: IndexWriter, heads: Heads, has_crashed: bool) -> Peer | None:
+    """At whose packet the store died so often that it must be the packet; the deaths are counted in the index.
 
     Args:
         index: Says which client's packet the store was at when it died, and which one it was the time before.
         heads: Packets that were not carried out.
+        has_crashed: The store died by itself; nobody had killed it.
     """
-    suspect, found = (0, 0), None
-    for peer, packet in heads.items():
-        if peer.client == index.at_work:
-            suspect = (peer.client, crc32(packet.data))
-            if suspect == index.suspect:
-                suspect, found = (0, 0), peer
-    index.set_suspect(*suspect)
+    found = next((peer for peer in heads if peer.client == index.at_work), None)
     index.set_at_work(0)
+    if found is None:
+        index.set_suspect(0, 0)
+        return None
+    sum = crc32(heads[found].data)
+    client, word = index.suspect
+    is_known = (client, word & 0xFFFFFFFF) == (found.client, sum)
+    deaths = (word >> 32 if is_known else 0) + (CRASH if has_crashed else KILL)
+    if deaths < LIMIT:
+        index.set_suspect(found.client, deaths << 32 | sum)
+        return None
+    index.set_suspect(0, 0)
     return found
 
 

@@ -123,7 +123,7 @@ class IndexReader:
 
     @property
     def suspect(self) -> tuple[int, int]:
-        """Id of the client (0: none), and CRC-32, of the packet at which the store process died last."""
+        """The packet at which the store process died last: id of its client (0: none), deaths << 32 | CRC-32."""
         return self.words[WORD_SUSPECT], self.words[WORD_SUSPECT_SUM]
 
     def is_valid(self) -> bool:
@@ -269,7 +269,7 @@ class IndexWriter(IndexReader):
 
         Args:
             client: Whose it is; 0: there is no suspect any more.
-            sum: Its CRC-32.
+            sum: Its CRC-32, and above it what its deaths count (``store/succession.py``).
         """
         self.words[WORD_SUSPECT] = 0  # nobody is suspected of another's packet, whenever this ends
         self.words[WORD_SUSPECT_SUM] = sum

@@ -46,7 +46,7 @@ bytes, CLOCK_MONOTONIC in nanoseconds when the first of them started."""
 
 WORD_AT_WORK, WORD_SUSPECT, WORD_SUSPECT_SUM = 10, 11, 12
 """Header: id of the client whose packet is being handled (0: none); id of the client whose packet was being handled
-when the store process died last (0: none), and that packet's CRC-32."""
+when the store process died last (0: none), and that packet's CRC-32 with, above it, what its deaths count."""
 
 ROWS_BASE, ROW_SIZE = PAGE, 64
 ROW_CLIENT, ROW_NUMBER = 0, 1

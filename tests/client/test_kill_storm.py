@@ -184,7 +184,7 @@ def test_stores_that_are_killed_at_birth_are_missed_by_nobody(storm):
 
 @pytest.mark.slow
 def test_puts_that_wait_for_room_are_answered_once_whoever_is_killed(runtime_folder, new_peer):
-    with Store(capacity="40MiB") as store:
+    with Store(capacity="20MiB") as store:
         storm = Storm(store, new_peer, may_be_full=True)
         for _ in range(3):
             storm.work(8, lambda: storm.kill_every(8))
