@@ -17,6 +17,8 @@ from jupyter_shm import Store, __version__
 from jupyter_shm.linux import packets
 from jupyter_shm.testing.private import private_store
 
+from .restarts import restarts
+
 KB = np.arange(128, dtype=np.float64)  # 1 KiB
 MB = np.arange(1 << 17, dtype=np.float64)  # 1 MiB
 BIG = np.arange(1 << 25, dtype=np.float64)  # 256 MiB
@@ -73,12 +75,13 @@ def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--tries", type=int, default=3000, help="calls per median")
+    parser.add_argument("--objects", type=int, default=100_000, help="in the store that is killed")
     parser.add_argument("--reader", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.reader:
         reader(options.tries)
         return
-    rows = [*limits(options.tries), *ours(options.tries)]
+    rows = [*limits(options.tries), *ours(options.tries), *restarts(7, options.objects)]
     print(
         f"jupyter_shm {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {platform.platform()}\n"
     )
