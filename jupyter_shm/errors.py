@@ -110,7 +110,13 @@ class GetTimeoutError(ShmError, TimeoutError):
 
 
 class StoreConnectionError(ShmError, ConnectionError):
-    """The connection to the store is gone.  Views stay valid; the next call connects again."""
+    """The connection to the store is gone.  Views stay valid; the next call connects again.
+
+    Attributes:
+        store: Id of the store that the call was made to; ``None`` when there was none yet.
+    """
+
+    store: int | None = None
 
     default_reason = "connection"
 

@@ -57,6 +57,7 @@ IMPURE_STORE_FILES = {
     "doorway",
     "entrance",
     "keeper",
+    "lifeline",
     "peers",
     "regions",
     "spill",

@@ -141,7 +141,9 @@ def _signal(pid: int, lock: Path, force: bool) -> str:
 def _processes(pid: int, lock: Path) -> list[int]:
     """The keeper first: it would start another store.  Who waits to start one has the lock open, too, for a moment."""
     found = [other for other in processes_with(lock) if other == pid or is_running_module(other, "jupyter_shm.store")]
-    return sorted(found, key=pid.__eq__) or [pid]
+    if not found and is_running_module(pid, "jupyter_shm.store"):
+        return [pid]  # a cleaner has removed the lock
+    return sorted(found, key=pid.__eq__)
 
 
 def _pidfd(pid: int, stack: contextlib.ExitStack) -> int | None:

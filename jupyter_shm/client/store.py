@@ -55,13 +55,12 @@ def once_more_if_lost(
 
     @functools.wraps(method)
     def call(self: Store, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        before = self._session.welcome.store
         try:
             return method(self, *args, **kwargs)
         except StoreUnresponsiveError:
             raise
-        except StoreConnectionError:
-            if self.is_closed or self._use().welcome.store == before:
+        except StoreConnectionError as error:
+            if self.is_closed or error.store in (None, self._use().welcome.store):
                 raise
         return method(self, *args, **kwargs)
 
@@ -443,7 +442,11 @@ class Store:
         session.connection.check()
         session = self._use()
         with session.connection.call():
-            yield session
+            try:
+                yield session
+            except StoreConnectionError as error:
+                error.store = session.welcome.store
+                raise
 
     def uses(self, session: Session) -> bool:
         """Do calls go to this session?"""

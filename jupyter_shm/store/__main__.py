@@ -7,22 +7,29 @@ This process is the keeper; the store is its child.  A store whose keeper died s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import resource
 import socket
 import sys
 
+from .. import __version__
 from ..errors import ShmError
 from ..linux import packets, process
 from ..linux.machine import require_linux
 from ..linux.runtime import store_paths
+from ..protocol.messages import WIRE
+from ..tables.layout import LAYOUT
 from .assembly import Settings, StoreEndedError, assemble
 from .keeper import Keeper
 from .lodging import LOCK, READY, Lodged
 from .vault import Vault
 
 log = logging.getLogger("jupyter_shm.store")
+
+RELEASE = f"{__version__}/{WIRE}/{LAYOUT}"
+"""Package, wire and layout of the index: what another store has to have in common to go on with the memory."""
 
 KEEPER_NAME, STORE_NAME = "shm-keeper", "shm-store"
 """What the two processes are called; their command lines are the same, for one is forked from the other."""
@@ -43,6 +50,13 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings(options.store, options.capacity)
     os.umask(0o077)
     _raise_descriptor_limit()
+    if options.release not in (None, RELEASE):
+        log.critical(
+            "a store of release %s needs a keeper; this is %s, which might not know its memory",
+            options.release,
+            RELEASE,
+        )
+        return 1
     if options.channel_fd is not None:
         return Keeper({}, lambda *theirs: _run(settings, *theirs)).run(packets.adopt(options.channel_fd))
     lodged = {LOCK: Lodged(b"", (options.lock_fd,)), READY: Lodged(b"", (options.ready_fd,))}
@@ -56,6 +70,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--lock-fd", type=int, help="descriptor that holds the store's lock")
     parser.add_argument("--ready-fd", type=int, help="descriptor to tell success or failure on")
     parser.add_argument("--channel-fd", type=int, help="descriptor of the channel to a store that runs already")
+    parser.add_argument("--release", help="of that store: only its own release may start it again")
     return parser.parse_args(argv)
 
 
@@ -85,7 +100,8 @@ def _tell(vault: Vault, text: str) -> None:
     if READY in vault:
         ready = vault[READY].descriptors[0]
         vault.let_go(READY)
-        os.write(ready, text.encode())
+        with contextlib.suppress(OSError):  # whoever it was has gone
+            os.write(ready, text.encode())
         os.close(ready)
 
 
@@ -95,7 +111,7 @@ def _start_keeper(settings: Settings) -> socket.socket:
     with theirs:
         fd = theirs.fileno()
         argv = [sys.executable, "-m", "jupyter_shm.store", "--store", settings.store, "--channel-fd", str(fd)]
-        argv += ["--capacity", str(settings.capacity)] if settings.capacity else []
+        argv += ["--release", RELEASE]
         try:
             log_file = store_paths(settings.store).log
             process.detach(argv, log=log_file, pass_fds=(fd,), env=dict(os.environ))

@@ -127,7 +127,7 @@ def _daemon(doorway: Doorway, regions: Regions, vault: Vault, aftermath: Afterma
     us = Identity(index.store, os.getpid(), __version__, python, index.since / 1e9, index.starts)
     core = Core(ledger, Holders(), us, time.monotonic(), aftermath)
     said = f"the running store (jupyter_shm {__version__}, {sys.executable}, Python {python}, pid {os.getpid()})"
-    log.info("%s serves %s, capacity %s", said, doorway.paths.socket, format_size(ledger.capacity))
+    log.info("%s serves, capacity %s", said, format_size(ledger.capacity))
     kind = Daemon if points_of_test() is None else CrashingDaemon
     return kind(doorway, regions, core, vault, said)
 

@@ -233,7 +233,7 @@ class Core:
         applied = max(applied, self.aftermath.applied.get(id, 0))
         self.clients.resume(conn, id, row, hello, applied)
 
-    def recover(self, now: float) -> list[Action]:
+    def recover(self) -> list[Action]:
         """Everybody was resumed: let the rows say what the slots say, and take back what has no owner any more.
 
         To be carried out before anything else is told to the core.
@@ -252,7 +252,6 @@ class Core:
             else:
                 actions += self._condemn(object)
         self._reclaim.resume()
-        self._reclaim.stamp(now)
         return actions
 
     def was_applied(self, conn: int, message: m.Request) -> bool:

@@ -83,9 +83,9 @@ class CrashingDaemon(Daemon):
 
         return step_and_do
 
-    def _guard(self, peer: Peer, message: m.Request, handle: Any) -> None:
+    def _guard(self, peer: Peer, message: m.Request, decide: Any) -> list[a.Action]:
         self.points.begin(type(message).__name__)
-        super()._guard(peer, message, handle)
+        return super()._guard(peer, message, decide)
 
     def _consume(self, peer: Peer) -> None:
         self.points.step()

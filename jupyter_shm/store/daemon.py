@@ -19,7 +19,6 @@ import msgspec
 from ..errors import ProtocolError
 from ..linux import packets
 from ..linux.barrier import membarrier_expedited
-from ..linux.limits import available_memory, machine_memory
 from ..protocol import messages as m
 from ..protocol import wire
 from ..protocol.session import DISCARDING, RESUMED
@@ -28,9 +27,10 @@ from . import succession
 from .core import Core
 from .doorway import Doorway
 from .entrance import Entrance
+from .lifeline import Lifeline
 from .lodging import ClientNote, client_key, encode_note, wait_key
 from .peers import Peer
-from .regions import Regions, TableMemory
+from .regions import Regions, TableMemory, room_for
 from .vault import Vault
 
 log = logging.getLogger("jupyter_shm.store")
@@ -40,8 +40,6 @@ BATCH = 512
 
 DRAIN_ROUNDS = 8
 """Times that a drain asks for ready sockets; one answer names 1,023 of them at most, and there are up to 4,096."""
-
-SMALL = 1 << 20  # bytes: below this the machine's memory is not asked about; /proc takes longer than such a put
 
 
 class Daemon:
@@ -58,21 +56,20 @@ class Daemon:
     def __init__(self, doorway: Doorway, regions: Regions, core: Core, vault: Vault, identity: str) -> None:
         self._regions = regions
         self._vault = vault
-        self._vault_fd = -1  # as the loop knows it
-        self._vault_mask = 0
         self._core = core
-        core.admission.room = self._room
+        core.admission.room = lambda nbytes: room_for(nbytes, core.ledger.reserved)
         self._identity = identity
         self._peers: dict[int, Peer] = {}  # by fd, which is also the core's `conn`
         self._by_pidfd: dict[int, Peer] = {}  # those that are only waited for until their process ends
         self._unwelcomed: list[a.Send] = []  # until the keeper has what is theirs
+        self._unlodged: list[Peer] = []  # whose Wait at the head the keeper does not have yet
         self._answered: list[Peer] = []  # whose packet at the head may be done now
         self._exit: str | None = None
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup, select.EPOLLIN)
         self._entrance = Entrance(doorway, self._epoll, vault)
-        self._mind_vault()
+        self._lifeline = Lifeline(vault, self._epoll)
         self._do: dict[type, Callable[..., None]] = {
             a.WriteRecord: lambda do: regions.index.write_record(do.slot, do.record),
             a.SetState: lambda do: regions.index.set_state(do.slot, do.generation, do.state),
@@ -81,7 +78,7 @@ class Daemon:
             a.SetRow: lambda do: regions.index.set_row(do.row, do.client, do.number),
             a.SetEnder: lambda do: regions.index.set_ender(do.slot, do.client, do.number),
             a.SetReads: lambda do: regions.index.set_reads(do.slot, do.reads),
-            a.Punch: lambda do: regions.punch(do.offset, do.nbytes),
+            a.Punch: self._punch,
             a.NoteClient: lambda do: self._note(self._peers[do.conn]),
             a.ForgetClient: lambda do: self._forget(self._peers[do.conn]),
             a.OpenTable: self._open_table,
@@ -106,20 +103,10 @@ class Daemon:
             deadline = self._core.deadline(time.monotonic())
             if deadline is not None and deadline <= time.monotonic():
                 self._settle()
-            if not self._vault.is_settled or self._vault_mask != select.EPOLLIN:
-                self._mind_vault()
+            if not self._lifeline.is_quiet:
+                self._mind_keeper()
         log.info("the store ends: %s", self._exit)
         self._close()
-
-    def _room(self, nbytes: int) -> int:
-        """How many bytes the machine can give: the core's question before it grants an extent.
-
-        What is reserved may not be touched yet and so not be missing from the system's figure: it is taken off.
-        """
-        if nbytes < SMALL:
-            return nbytes
-        margin = min(64 << 20, machine_memory() // 50)
-        return max(0, available_memory() - self._core.ledger.reserved - margin)
 
     # --- after a store that died --------------------------------------------------------------------------------
 
@@ -146,7 +133,7 @@ class Daemon:
         Args:
             has_crashed: The store before has died, and nobody had killed it.
         """
-        self._perform(self._core.recover(time.monotonic()))
+        self._perform(self._core.recover())
         heads = succession.peek_heads(self._peers.values())
         applied = succession.applied(self._core, heads)
         others = {peer: packet for peer, packet in heads.items() if peer not in applied}
@@ -173,7 +160,7 @@ class Daemon:
 
     def _patience(self) -> float:
         deadline = self._core.deadline(time.monotonic())
-        next_try = min(self._entrance.next_try, self._vault.next_renewal)
+        next_try = min(self._entrance.next_try, self._vault.next_try)
         deadline = next_try if deadline is None else min(deadline, next_try)
         return -1 if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
@@ -185,8 +172,9 @@ class Daemon:
                 self._serve(peer, mask)
             elif fd in self._by_pidfd:
                 self._hang_up(self._by_pidfd[fd])
-            elif fd == self._vault_fd:
-                self._hear_keeper()
+            elif fd == self._lifeline.fd:
+                self._lifeline.hear()
+                self._mind_keeper()
             elif fd == self._entrance.listener:
                 self._accept()
             elif fd == self._wakeup:
@@ -256,20 +244,24 @@ class Daemon:
             self._end(peer)
             return
         if message is not None:
-            self._guard(peer, message, self._handle)
+            self._perform(self._guard(peer, message, self._decide))
         elif peer.session.wire != m.WIRE and not peer.is_ended:
             peer.send(wire.encode_foreign_opening(self._identity))
             self._end(peer)
 
-    def _guard(self, peer: Peer, message: m.Request, handle: Callable[[Peer, m.Request], None]) -> None:
+    def _guard(
+        self, peer: Peer, message: m.Request, decide: Callable[[Peer, m.Request], list[a.Action]]
+    ) -> list[a.Action]:
+        """What to do.  What goes wrong when it is done ends this process: the next one repairs it from the index."""
         try:
-            handle(peer, message)
+            return decide(peer, message)
         except Exception:
             # A bug of ours.  The core checks before it changes anything, so others can go on.
             log.exception("client pid %d: %s could not be carried out", peer.pid, type(message).__name__)
             self._end(peer)
+            return []
 
-    def _handle(self, peer: Peer, message: m.Request) -> None:
+    def _decide(self, peer: Peer, message: m.Request) -> list[a.Action]:
         contained: tuple[int, ...] = ()
         peer.head = getattr(message, "number", 0)
         if isinstance(message, m.Hello):
@@ -281,22 +273,21 @@ class Daemon:
             try:
                 contained = self._contained(peer, message)
             except ProtocolError as error:
-                self._perform(self._core.refused(peer.fd, message.number, error.reason, str(error)))
-                return
-        self._perform(self._core.received(peer.fd, message, time.monotonic(), contained))
+                return self._core.refused(peer.fd, message.number, error.reason, str(error))
+        return self._core.received(peer.fd, message, time.monotonic(), contained)
 
     def _answer(self, peer: Peer) -> None:
         """All sockets were drained: answer a question.  A wait may take for ever, so it leaves the queue."""
         question = self._core.clients[peer.fd].question
         assert question is not None
         self._regions.index.set_at_work(peer.client)
-        self._guard(peer, question, lambda _peer, _: self._perform(self._core.answer(peer.fd, time.monotonic())))
+        self._perform(self._guard(peer, question, lambda *_: self._core.answer(peer.fd, time.monotonic())))
         if peer.head and not peer.is_ended:
             assert isinstance(question, m.Wait)
             peer.waits.add(question.number)
             self._vault.keep(wait_key(peer.client, question.number), wire.encode(question))
-            peer.head = 0
-            self._answered.append(peer)
+            self._unlodged.append(peer)
+            self._go_on_with_waits()
         self._regions.index.set_at_work(0)
 
     def _go_on(self) -> None:
@@ -311,6 +302,14 @@ class Daemon:
                 while peer.told:
                     self._end_wait(peer, peer.told.pop())
             self._watch_peer(peer)
+
+    def _go_on_with_waits(self) -> None:
+        """A wait leaves its queue once the keeper has it."""
+        if not self._vault.is_behind:
+            for peer in self._unlodged:
+                peer.head = 0
+            self._answered += self._unlodged
+            self._unlodged.clear()
 
     def _consume(self, peer: Peer) -> None:
         peer.consume()
@@ -365,6 +364,7 @@ class Daemon:
             self._core.holders.remove(peer.leases.client)
         self._perform(actions)
         self._unwelcomed = [action for action in self._unwelcomed if action.conn != peer.fd]
+        self._unlodged = [other for other in self._unlodged if other is not peer]
         self._epoll.unregister(peer.fd if peer.pidfd < 0 else peer.pidfd)
         self._by_pidfd.pop(peer.pidfd, None)
         del self._peers[peer.fd]
@@ -394,8 +394,21 @@ class Daemon:
     def _open_table(self, action: a.OpenTable) -> None:
         peer = self._peers[action.conn]
         peer.client = action.client
-        peer.leases = TableMemory.create(action.client)
+        try:
+            peer.leases = TableMemory.create(action.client)
+        except OSError as error:
+            text = f"the store has no room for another client's lease table: {error}. End some clients"
+            peer.send(wire.encode_opening(m.Refused(0, "connection", text)))
+            self._end(peer)
+            return
         self._core.holders.add(action.client, peer.leases.table)
+
+    def _punch(self, action: a.Punch) -> None:
+        try:
+            self._regions.punch(action.offset, action.nbytes)
+        except OSError:
+            # The memory stays the store's until it is written again: no reason to end.
+            log.exception("%d bytes at %d cannot be given back", action.nbytes, action.offset)
 
     def _note(self, peer: Peer) -> None:
         """Have connection and lease table kept: before the client is welcomed, and whenever its note changes."""
@@ -429,7 +442,7 @@ class Daemon:
                 if peer.has_outbox:
                     peer.late = message.number
                     self._core.is_unanswered(peer.fd, peer.late)
-            elif isinstance(message, m.Ready):
+            if isinstance(message, m.Ready):
                 peer.told.append(message.number)
         self._answered.append(peer)
         if not is_kept:
@@ -445,6 +458,8 @@ class Daemon:
 
     def _leave(self, action: a.Exit) -> None:
         self._exit = self._exit or action.reason
+        # Before whoever asked for it is sure of it: no other store is to begin.
+        self._vault.say_ended(self._exit)
 
     def _signalled(self, number: int, _frame: object) -> None:
         self._exit = self._exit or signal.Signals(number).name
@@ -452,28 +467,15 @@ class Daemon:
 
     # --- the keeper --------------------------------------------------------------------------------------------
 
-    def _hear_keeper(self) -> None:
-        self._vault.listen()
-        self._vault.flush()
-        unwelcomed, self._unwelcomed = self._unwelcomed, []
-        self._perform(list(unwelcomed))
-        self._go_on()
+    def _mind_keeper(self) -> None:
+        """Have a keeper; go on with what had to wait until it knew something."""
+        self._lifeline.mind()
         self._core.inquiries.keeper = self._vault.keeper
-
-    def _mind_vault(self) -> None:
-        """Have a keeper, and have the loop tell of its words, its end, and of room for what it is to be told."""
-        vault = self._vault
-        if vault.is_lost:
-            self._vault_fd = -1  # it left the epoll set when it was closed
-            if not vault.renew(time.monotonic()):
-                return
-        mask = select.EPOLLIN | (select.EPOLLOUT if vault.is_behind else 0)
-        if self._vault_fd < 0:
-            self._vault_fd = vault.fileno()
-            self._epoll.register(self._vault_fd, mask)
-        elif mask != self._vault_mask:
-            self._epoll.modify(self._vault_fd, mask)
-        self._vault_mask = mask
+        if not self._vault.is_behind:
+            unwelcomed, self._unwelcomed = self._unwelcomed, []
+            self._perform(list(unwelcomed))
+            self._go_on_with_waits()
+            self._go_on()
 
     def _close(self) -> None:
         assert self._exit is not None

@@ -20,8 +20,9 @@ log = logging.getLogger("jupyter_shm.store")
 TRY_AGAIN = 1.0
 """Seconds until what failed for lack of descriptors is tried again."""
 
-REOPEN_AGAIN = 0.05
-"""Seconds until a doorway that was closed while it was being opened is opened again."""
+REOPEN_AGAIN, LAST_REOPEN = 0.05, 1.0
+"""Seconds until a doorway that was closed while it was being opened is opened again; doubled from the first to the
+last while that fails."""
 
 
 class Entrance:
@@ -43,7 +44,10 @@ class Entrance:
         self._vault = vault
         self.next_try = math.inf
         self.is_deaf = False
+        self._delay = REOPEN_AGAIN
         self._listen()
+        if not doorway.is_open():
+            self.next_try = 0.0  # it was closed while no store lived
 
     @property
     def listener(self) -> int:
@@ -111,12 +115,15 @@ class Entrance:
         if not self.is_deaf:
             # The keeper has this listener, too, for a moment: closing ours would not take it out of the epoll set.
             self._close_ears()
-        if self._doorway.reopen():
+        is_open = self._doorway.reopen()
+        # Also when it failed half-way: the descriptors that the keeper knows may be closed.
+        self._vault.keep(LOCK, b"", (self._doorway.lock,))
+        self._vault.keep(LISTENER, b"", (self._doorway.listener.fileno(),))
+        if is_open:
             self._listen()
-            self.next_try = math.inf
-            self._vault.keep(LOCK, b"", (self._doorway.lock,))
-            self._vault.keep(LISTENER, b"", (self._doorway.listener.fileno(),))
+            self.next_try, self._delay = math.inf, REOPEN_AGAIN
         elif self._doorway.is_taken:
             self.next_try = math.inf
         else:
-            self.next_try = time.monotonic() + REOPEN_AGAIN
+            self.next_try = time.monotonic() + self._delay
+            self._delay = min(2 * self._delay, LAST_REOPEN)

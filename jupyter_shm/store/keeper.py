@@ -66,17 +66,22 @@ class Keeper:
         for number in SIGNALS:
             signal.signal(number, self._signalled)
         while True:
-            channel = channel or self._start()
-            with suppress(ConnectionError):  # it is dead already, which is noticed next
-                packets.send(channel, encode(Here(os.getpid())), wait=False)
-            self._attend(channel)
-            how = self._bury()
+            try:
+                channel = channel or self._start()
+            except OSError as error:
+                how = f"cannot be started: {error}"
+            else:
+                with suppress(ConnectionError):  # it is dead already, which is noticed next
+                    packets.send(channel, encode(Here(os.getpid())), wait=False)
+                self._attend(channel)
+                how = self._bury()
             if self._has_ended or self._is_ending:
                 return 0
             delay = self._delay(how)
             if delay is None:
                 return 1
-            self._pause(delay)
+            if not self._pause(delay):
+                return 0
             channel = None
 
     def _delay(self, how: str) -> float | None:
@@ -93,9 +98,14 @@ class Keeper:
     # --- the store ---------------------------------------------------------------------------------------------
 
     def _start(self) -> socket.socket:
-        ours, theirs = packets.pair()
         self._served_since = None
-        pid = os.fork()
+        ours, theirs = packets.pair()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
             # Never back into the keeper's loop, whatever happens.
             status = 1
@@ -148,6 +158,10 @@ class Keeper:
     def _take(self, packet: packets.Packet) -> None:
         word = decode(packet.data)
         if isinstance(word, Keep):
+            if packet.truncated and word.key.startswith("client/") and word.key in self._lodged:
+                # Only its note has changed; its descriptors are those that are here.
+                self._lodged[word.key] = self._lodged[word.key]._replace(note=word.note)
+                return
             if packet.truncated:
                 log.error("%s cannot be kept: no descriptor is left. If the store dies now, all is lost", word.key)
                 self._missing.add(word.key)
@@ -191,7 +205,8 @@ class Keeper:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGTERM)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float) -> bool:
+        """Wait; False when a signal asked for the end meanwhile."""
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
-        poll.poll(seconds * 1000)
+        return not poll.poll(seconds * 1000)

@@ -107,6 +107,7 @@ class Peer:
         self.flush()
         self._outbox.clear()
         self.is_ended = True
+        self.session.state = DISCARDING
         with contextlib.suppress(OSError):  # it hung up already, and that event is on its way
             self.sock.shutdown(socket.SHUT_WR)
 

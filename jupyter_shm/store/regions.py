@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from mmap import MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
 from ..errors import ProtocolError
+from ..linux.limits import available_memory, machine_memory
 from ..linux.memory import create_memory, punch, reopen_read_only
 from ..tables.index import IndexWriter
 from ..tables.layout import INDEX_SIZE, WORD
@@ -18,6 +19,23 @@ from ..tables.leases import LEASES_SIZE, LeaseTable
 from ..tables.prefix import HEAD_SIZE, read_contained, read_head, read_label
 
 MAX_CONTAINED = 1 << 20  # objects in one containment list; the store reads it in one go
+
+
+SMALL = 1 << 20  # bytes: below this the machine's memory is not asked about; /proc takes longer than such a put
+
+
+def room_for(nbytes: int, reserved: int) -> int:
+    """How many bytes the machine can give: the core's question before it grants an extent.
+
+    Args:
+        nbytes: What is asked for.
+        reserved: Bytes of extents that are being filled: they may not be touched yet and so not be missing from the
+            system's figure, and are taken off.
+    """
+    if nbytes < SMALL:
+        return nbytes
+    margin = min(64 << 20, machine_memory() // 50)
+    return max(0, available_memory() - reserved - margin)
 
 
 class Regions:
@@ -129,7 +147,11 @@ class TableMemory:
     def __init__(self, client: int, fd: int) -> None:
         self.client = client
         self.fd = fd
-        self._map = mmap(fd, LEASES_SIZE, MAP_SHARED, PROT_READ)
+        try:
+            self._map = mmap(fd, LEASES_SIZE, MAP_SHARED, PROT_READ)
+        except OSError:
+            os.close(fd)
+            raise
         self.table = LeaseTable(memoryview(self._map))
 
     @classmethod

@@ -16,8 +16,11 @@ LAST_DELAY = 0.2
 FREE = 2
 """Short lives in a row that cost no delay: one SIGKILL too many is nobody's fault."""
 
-GIVE_UP = 10
+GIVE_UP = 12
 """Deaths before serving, one after the other, after which there is no use in another start."""
+
+LAST_UNBORN_DELAY = 2.0
+"""Seconds: as ``LAST_DELAY``, for stores that never serve.  Giving up costs everything, so it takes some seconds."""
 
 
 class Restarts:
@@ -44,4 +47,5 @@ class Restarts:
             return 0.0
         self._short += 1
         doublings = self._short - FREE - 1
-        return 0.0 if doublings < 0 else min(FIRST_DELAY * 2.0 ** min(doublings, 10), LAST_DELAY)
+        longest = LAST_DELAY if self._unborn == 0 else LAST_UNBORN_DELAY
+        return 0.0 if doublings < 0 else min(FIRST_DELAY * 2.0 ** min(doublings, 10), longest)

@@ -16,12 +16,12 @@ from ..tables.index import IndexWriter
 from .core import Core
 from .peers import Peer
 
-CRASH, KILL = 5, 1
+CRASH, KILL = 5, 2
 """What a death counts: a crash is the packet's fault, as likely as not; a SIGKILL hardly ever, for the next store serves
 the same packet first, and whoever kills twice in a row hits it there again.  The system kills so when memory is short."""
 
 LIMIT = 10
-"""Sum of these at which a packet is dropped: two crashes."""
+"""Sum of these at which a packet is dropped: two crashes, or five kills in a row."""
 
 Heads = dict[Peer, packets.Packet]
 """The packet at the head of each queue that is not empty."""

@@ -16,10 +16,14 @@ from contextlib import suppress
 
 import msgspec
 
+from ..errors import ShmError
 from ..linux import packets
 from .lodging import Ended, Here, Keep, LetGo, Lodged, Serving, decode, encode
 
 log = logging.getLogger("jupyter_shm.store")
+
+RETRY = 0.1
+"""Seconds until the keeper is told again what could not be sent for another reason than lack of room."""
 
 FIRST_DELAY = 0.5
 LAST_DELAY = 60.0
@@ -50,6 +54,8 @@ class Vault:
         self.keeper = 0
         self.next_renewal = math.inf
         self._delay = 0.0
+        self._retry = math.inf
+        self._last_error: int | None = None
         self._say(Here(os.getpid()))
 
     def __contains__(self, key: str) -> bool:
@@ -65,7 +71,7 @@ class Vault:
     @property
     def is_settled(self) -> bool:
         """Is there a keeper, and does it know everything?"""
-        return not self._untold and self._channel is not None
+        return self._channel is not None and not self.is_behind
 
     @property
     def is_lost(self) -> bool:
@@ -75,7 +81,18 @@ class Vault:
     @property
     def is_behind(self) -> bool:
         """Is there something that the keeper had no room for yet?"""
-        return bool(self._untold) and self._channel is not None
+        is_unsaid = self._is_serving and not self._has_said_serving
+        return self._channel is not None and (bool(self._untold) or is_unsaid)
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Is it behind for lack of room, which the loop can tell?"""
+        return self.is_behind and self._retry == math.inf
+
+    @property
+    def next_try(self) -> float:
+        """When to start another keeper, or to ``flush``, at the earliest; in seconds of the monotonic clock."""
+        return min(self.next_renewal, self._retry)
 
     def fileno(self) -> int:
         """Of the channel: ready when the keeper says something, or dies.  -1 while there is none."""
@@ -95,6 +112,7 @@ class Vault:
 
     def flush(self) -> None:
         """Tell the keeper what it does not know yet, as far as there is room."""
+        self._retry = math.inf
         while self._untold and self._channel is not None:
             key = next(iter(self._untold))
             lodged = self._lodged.get(key)
@@ -153,7 +171,7 @@ class Vault:
         self._delay = min(2 * self._delay, LAST_DELAY) or FIRST_DELAY
         try:
             self._channel = self._renew()
-        except OSError as error:
+        except (OSError, ShmError) as error:
             log.warning("no keeper can be started: %s. If the store dies now, what it holds is lost", error)
             self.next_renewal = now + self._delay
             return False
@@ -179,8 +197,11 @@ class Vault:
         except ConnectionError:
             self._lose()
         except OSError as error:
-            # Too many descriptors in flight: the keeper has not taken the last ones yet.
-            log.warning("the keeper cannot be told now: %s", error)
+            # Too many descriptors in flight: the keeper has not taken the last ones yet.  Nobody tells when it has.
+            self._retry = time.monotonic() + RETRY
+            if error.errno != self._last_error:
+                log.warning("the keeper cannot be told now: %s", error)
+            self._last_error = error.errno
         return False
 
     def _lose(self) -> None:

@@ -207,9 +207,7 @@ def test_sigterm_to_the_keeper_ends_store_and_keeper_in_order(store, runtime_fol
 
     assert eventually(lambda: not processes_of(runtime_folder))
     assert not (runtime_folder / "default.sock").exists()
-    lock = take_lock(runtime_folder / "default.lock", wait=False)
-    assert lock is not None
-    os.close(lock)
+    os.close(take_lock(runtime_folder / "default.lock", wait=True))
     assert view.sum() == 45
     assert "Traceback" not in (runtime_folder / "default.log").read_text()
 

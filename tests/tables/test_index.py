@@ -158,48 +158,6 @@ def test_a_name_is_replaced_in_its_place(index: IndexWriter, reader: IndexReader
     assert index.names == 1
 
 
-class PausedAtWord:
-    """The words of an index; whatever is to happen happens right after the first look at one of them."""
-
-    def __init__(self, words: memoryview, at: int, happens) -> None:
-        self.words, self.at, self.happens = words, at, happens
-
-    def __getitem__(self, at: int) -> int:
-        word = self.words[at]
-        if at == self.at and self.happens:
-            happens, self.happens = self.happens, None
-            happens()
-        return word
-
-
-def pause_at_bucket_of(reader: IndexReader, name: bytes, happens) -> None:
-    bucket = IndexWriter(reader.memory)._bucket_of(crc32(name), found(reader, name))
-    reader.words = PausedAtWord(reader.words, bucket, happens)
-
-
-def test_a_version_that_the_name_does_not_mean_yet_is_no_hit(index: IndexWriter, reader: IndexReader):
-    publish(index, 0, b"name")
-
-    def overwritten_twice_and_half():
-        publish(index, 1, b"name", old=0)
-        index.set_state(0, 1, FREE)
-        index.write_record(0, record(generation=2))
-        index.set_state(0, 2, LIVE)  # the name still means slot 1
-
-    pause_at_bucket_of(reader, b"name", overwritten_twice_and_half)
-
-    assert reader.find(b"name") is None
-    assert found(reader, b"name") == 1
-
-
-def test_a_hit_in_a_table_that_was_replaced_meanwhile_is_none(index: IndexWriter, reader: IndexReader):
-    publish(index, 0, b"name")
-    pause_at_bucket_of(reader, b"name", index._grow)
-
-    assert reader.find(b"name") is None
-    assert found(reader, b"name") == 0
-
-
 def test_two_names_with_one_checksum_are_told_apart(index: IndexWriter, reader: IndexReader):
     one, two = b"plumless", b"buckeroo"
     assert crc32(one) == crc32(two)
