@@ -106,8 +106,10 @@ class Client:
     def _wait(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(self.pid)
-            with open(handle, closefd=True):
+            try:
                 assert select.select([handle], [], [], SECONDS)[0], f"pid {self.pid} does not end"
+            finally:
+                os.close(handle)
 
 
 @contextlib.contextmanager

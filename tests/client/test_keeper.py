@@ -17,7 +17,8 @@ import pytest
 from peers import ROOT, forked, is_alive, kill_store, kill_store_and_keeper
 from store_processes import keepers_of, processes_of, stores_of
 
-from jupyter_shm.errors import ObjectNotFoundError, StoreLostWarning, StoreUnresponsiveError
+from jupyter_shm.client.store import Store
+from jupyter_shm.errors import ObjectNotFoundError, PeerRefusedError, StoreLostWarning, StoreUnresponsiveError
 from jupyter_shm.linux.process import descriptor_count
 from jupyter_shm.linux.runtime import take_lock
 from jupyter_shm.tables.layout import WORD, WORD_LAYOUT
@@ -256,6 +257,43 @@ def test_whoever_comes_while_no_store_lives_is_served_by_the_next_one(store, new
     assert newcomer("int(store.get('x').sum())") == 45
     assert peer.answer() == 5
     assert forked(lambda: int(store.get("x").sum())) == 45
+
+
+def test_a_folder_that_is_closed_to_the_next_store_loses_nobody(store, runtime_folder):
+    store.put(np.arange(10), "x")
+    runtime_folder.chmod(0o755)
+    kill_store(store.stats().pid)
+
+    store.put(1, "y")
+
+    assert (store.get("x").sum(), store.get("y"), store.stats().starts) == (45, 1, 2)
+    runtime_folder.chmod(0o700)
+    assert eventually(lambda: can_connect(store))
+
+
+def test_a_socket_that_is_removed_while_no_store_lives_is_bound_by_the_next_one(store, runtime_folder):
+    store.put(1, "x")
+    stats = store.stats()
+    assert eventually(lambda: store.stats().keeper)
+    keeper = store.stats().keeper
+    os.kill(keeper, signal.SIGSTOP)
+    kill_store(stats.pid)
+    (runtime_folder / "default.sock").unlink()
+
+    os.kill(keeper, signal.SIGCONT)
+
+    assert eventually((runtime_folder / "default.sock").exists)
+    assert can_connect(store)
+    assert len(stores_of(runtime_folder)) == 1
+
+
+def can_connect(store):
+    """Does a new connection reach the store that this one talks to?"""
+    try:
+        with Store(start=False) as other:
+            return other.stats().pid == store.stats().pid
+    except (FileNotFoundError, PeerRefusedError):
+        return False
 
 
 @pytest.mark.slow
