@@ -8,6 +8,8 @@ VENV         ?= .venv
 PIP_FLAGS    ?= --quiet --quiet --disable-pip-version-check
 PYTEST_FLAGS ?=
 BENCH_FLAGS  ?=
+# Whom the benchmark compares with: all, none, or names between commas.
+PEERS        ?= all
 # A second interpreter, with the package installed, for the tests in which two Python versions share an object.
 # Empty: one is looked for on PATH and in the usual places.
 OTHER_PYTHON ?=
@@ -30,7 +32,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 help:        ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) PYTEST_FLAGS='-k name' BENCH_FLAGS= OTHER_PYTHON="
+	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) PYTEST_FLAGS='-k name' PEERS=$(PEERS) BENCH_FLAGS= OTHER_PYTHON="
 	@echo "  PYTHON is used when VENV is made; after that VENV keeps its interpreter until 'make clean'."
 
 venv: $(VENV)/.with-test        ## Make .venv with the package and everything for development
@@ -80,8 +82,8 @@ format: $(VENV)/.with-test        ## Rewrite the files in the style that lint as
 	@$(PY) -m ruff check --fix-only $(LINTED)
 	@$(PY) -m ruff format $(LINTED)
 
-bench: $(VENV)/.with-test        ## Measure; say BENCH_FLAGS=--help for what there is
-	@$(PY) -m benchmarks $(BENCH_FLAGS)
+bench: $(VENV)/.with-test        ## Measure us beside every peer, or those of PEERS=ray,plasma, or PEERS=none
+	@PEERS="$(PEERS)" $(PY) -m benchmarks $(BENCH_FLAGS)
 
 clean:        ## Remove the environments and everything that was made
 	rm -rf .venv .venv-3.* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

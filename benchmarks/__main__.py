@@ -1,131 +1,65 @@
-"""``python -m benchmarks``: medians of the hot paths beside the limits of this machine, in one run."""
+"""``python -m benchmarks``: the same work with us and with every peer, in one run on one machine."""
 
 from __future__ import annotations
 
 import argparse
-import platform
-import statistics
-import subprocess
+import datetime as dt
+import os
+import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
-import numpy as np
+from .files import write
+from .machine import machine
+from .measures import QUICK, Plan
+from .peers import OTHERS, Kind, chosen
+from .run import run, say
+from .tables import document
 
-from jupyter_shm import Store, __version__
-from jupyter_shm.linux import packets
-from jupyter_shm.testing.private import private_store
-
-from .restarts import restarts
-
-KB = np.arange(128, dtype=np.float64)  # 1 KiB
-MB = np.arange(1 << 17, dtype=np.float64)  # 1 MiB
-BIG = np.arange(1 << 25, dtype=np.float64)  # 256 MiB
+RESULTS = Path(__file__).parent / "results"
 
 
-def median(call: Callable[[], object], tries: int, prepare: Callable[[], object] = lambda: None) -> float:
-    """Median seconds of one call, after a tenth of the tries to warm up."""
-    times = []
-    for _ in range(tries + tries // 10):
-        prepare()
-        start = time.perf_counter()
-        result = call()
-        times.append(time.perf_counter() - start)
-        del result
-    return statistics.median(times[tries // 10 :])
-
-
-@contextmanager
-def echo() -> Iterator[Callable[[bytes], bytes]]:
-    """A process that sends every packet back: the bare round trip that ours are held against."""
-    ours, theirs = packets.pair()
-    code = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\nwhile data := s.recv(65536): s.send(data)"
-    child = subprocess.Popen([sys.executable, "-c", code, str(theirs.fileno())], pass_fds=[theirs.fileno()])
-    theirs.close()
-
-    def call(data: bytes) -> bytes:
-        ours.send(data)
-        return ours.recv(65536)
-
+def named(text: str) -> list[Kind]:
+    """The peers that somebody asked for; argparse shows the reason of this error only."""
     try:
-        yield call
-    finally:
-        ours.close()
-        child.wait()
+        return chosen(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def reader(tries: int) -> None:
-    """The other process: fetch what the first one has published, and print the medians in seconds."""
-    store = Store()
-    # "First get": no view of it is alive, so the whole path is taken each time.
-    first = median(lambda: store.get("mb"), tries)
-    kept = store.get("mb")
-    again = median(lambda: store.get("mb"), tries)
-    assert np.array_equal(kept, MB)
-    start = time.perf_counter()
-    total = store.get("big").sum()
-    first_sum = time.perf_counter() - start
-    again_sum = median(lambda: store.get("big").sum(), 3)
-    assert total == BIG.sum()
-    print(first, again, first_sum, again_sum)
+def options() -> argparse.Namespace:
+    """The command line; what it leaves out, the environment may say."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--peers",
+        type=named,
+        default=os.environ.get("PEERS", "all"),
+        help=f"all, none, or some of {','.join(OTHERS)}; the variable PEERS if left out",
+    )
+    parser.add_argument("--only", choices=["us"], help="the same as --peers none")
+    parser.add_argument("--quick", action="store_true", help="few tries of small arrays: do they work?")
+    parser.add_argument("--objects", type=int, help="in the store that is killed; 100,000 if left out")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Measure and print a Markdown table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--tries", type=int, default=3000, help="calls per median")
-    parser.add_argument("--objects", type=int, default=100_000, help="in the store that is killed")
-    parser.add_argument("--reader", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.reader:
-        reader(options.tries)
-        return
-    rows = [*limits(options.tries), *ours(options.tries), *restarts(7, options.objects)]
-    print(
-        f"jupyter_shm {__version__}, Python {platform.python_version()}, numpy {np.__version__}, {platform.platform()}\n"
-    )
-    print("| what | median | goal |\n|---|---:|---:|")
-    for what, seconds, goal in rows:
-        print(f"| {what} | {show(seconds)} | {goal} |")
-
-
-def limits(tries: int) -> Iterator[tuple[str, float, str]]:
-    """What this machine gives to anybody."""
-    with echo() as call:
-        yield "bare round trip of 64 bytes over a socket", median(lambda: call(b"x" * 64), tries), ""
-    target = BIG.copy()
-    yield "memcpy of 256 MB (np.copyto, both sides touched)", median(lambda: np.copyto(target, BIG), 5), ""
-    yield "sum of a local array of 256 MB", median(target.sum, 5), ""
-
-
-def ours(tries: int) -> Iterator[tuple[str, float, str]]:
-    """What the store and its client cost."""
-    with private_store(capacity="2GiB") as store:
-        store.put(MB, "mb")
-        store.put(BIG, "big")
-        command = [sys.executable, "-m", "benchmarks", "--reader", "--tries", str(tries)]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        first, again, first_sum, again_sum = map(float, out.split())
-        yield "get of a published 1 MB array in another process", first, "8 µs"
-        yield "get of it again, while a view of it is alive", again, "6 µs"
-        yield "first sum of 256 MB in another process, its get included", first_sum, ""
-        yield "next sum of it", again_sum, ""
-        yield "put of 1 KB under a name", median(lambda: store.put(KB, "kb"), tries), "110 µs"
-        yield "put of 1 KB, anonymous", median(lambda: store.put(KB), tries), ""
-        yield "put of 1 MB under a name", median(lambda: store.put(MB, "mb"), tries // 10), ""
-        store.delete("big")
-        yield (
-            "put of 256 MB under a new name",
-            median(lambda: store.put(BIG, "big"), 5, lambda: store.pop("big", None)),
-            "",
-        )
-
-
-def show(seconds: float) -> str:
-    """Microseconds below a millisecond, else milliseconds."""
-    return f"{seconds * 1e6:,.1f} µs" if seconds < 1e-3 else f"{seconds * 1e3:,.1f} ms"
+    """Measure, print the table, and keep it."""
+    asked = options()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # so that what was started is ended
+    others = [] if asked.only else asked.peers
+    plan = QUICK if asked.quick else Plan()
+    objects = asked.objects or (300 if asked.quick else 100_000)
+    begin = dt.datetime.now(dt.timezone.utc)
+    results = run(others, plan, objects)
+    took = dt.datetime.now(dt.timezone.utc) - begin
+    facts = {"measured": f"{begin:%Y-%m-%d %H:%M} UTC, in {took.seconds} s", **machine()}
+    text = document(results, plan, facts, objects)
+    print(text)
+    for path in write(asked.results, f"{begin:%Y-%m-%d-%H%M%S}", text, results, facts, is_drawn=not asked.quick):
+        say(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

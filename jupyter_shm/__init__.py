@@ -5,13 +5,14 @@
     shm.put(array, "array")      # here
     shm.get("array")             # in any other process: the same physical pages, read-only
 
-Everything below is loaded when it is first used: the store's own process imports this package too and must load
-neither numpy nor anything slow.
+The client is loaded at once, so that the first call has not to wait for it; the magics and what shows tables are not.
+The store's own process imports this package too, and loads nothing of all this: neither numpy nor anything slow.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,3 +78,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> Any:
     return sorted({*globals(), *__all__})
+
+
+def _load_client() -> None:
+    """Load what nearly everybody needs, unless this is no place for it."""
+    # ``python -m`` says "-m" here while it looks for its module: that of the store, which lies in this package.
+    is_looking = getattr(sys, "argv", [""])[:1] == ["-m"]
+    if sys.platform == "linux" and not is_looking:
+        for name in ("connect", "put", "get", "Store", "ObjectRef"):
+            __getattr__(name)
+
+
+_load_client()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FOLDERS = pytest.StashKey[list[Path]]()
 HOME = pytest.StashKey[Path]()
 
+RESERVE = "16MiB"
+"""The warm reserve of every store here, unless a test says otherwise: small, for there are hundreds of them."""
+
 
 # --- The world outside ------------------------------------------------------------------------------------------------
 
@@ -31,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in settings_in(os.environ):
         del os.environ[name]
     os.environ["JUPYTER_SHM_RUNTIME_DIR"] = NO_FOLDER
+    os.environ["JUPYTER_SHM_RESERVE"] = RESERVE
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         os.environ[name] = str(home / name.lower())
 
@@ -94,6 +98,7 @@ def runtime_folder(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config)
     for name in settings_in(os.environ):
         monkeypatch.delenv(name)
     monkeypatch.setenv("JUPYTER_SHM_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("JUPYTER_SHM_RESERVE", RESERVE)
     yield folder
     killed = end_stores_of(folder)
     shutil.rmtree(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,19 +12,69 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+ALONE = [  # goals that no peer is needed for: the beginning of each
+    "first put of 256 MB",
+    "steady put of 256 MB",
+    "first sum of 256 MB",
+    "put of 1 KB under a name: at most one bare round trip",
+    "get again: at most 1 µs",
+    "get with 100,000 objects",
+    "import",
+    "connect to a running store",
+    "start of a store",
+]
 
-@pytest.mark.slow
-def test_the_benchmark_reports_every_figure_that_has_a_goal():
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--tries", "20", "--objects", "1000"],
+
+def bench(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the benchmark, quickly."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", *map(str, arguments)],
         check=False,
         cwd=ROOT,
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,
     )
 
+
+@pytest.mark.slow
+def test_the_benchmark_reports_every_figure_that_has_a_goal(tmp_path):
+    done = bench("--results", tmp_path, PEERS="none")
+
     assert not done.returncode, done.stderr
-    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
-    assert [row[2].rstrip(" |") for row in rows if row[2].rstrip(" |")] == ["goal", "8 µs", "6 µs", "110 µs"]
-    assert len(rows) > 10
+    assert "not measured:" not in done.stdout
+    goals = section(done.stdout, "Goals")
+    measured = [cells[0] for cells in goals if cells[2] != "not measured"]
+    assert len(measured) == len(ALONE)
+    assert all(text.startswith(start) for text, start in zip(measured, ALONE, strict=True))
+    for title in ("Measured", "Several clients at once", "Number of objects in the store", "Size of the array"):
+        rows = section(done.stdout, title)
+        assert rows
+        assert all(cells[2] not in ("", "\N{EN DASH}") for cells in rows), f"a row without our figure under {title}"
+
+
+@pytest.mark.slow
+def test_a_run_leaves_its_table_and_its_raw_medians_behind(tmp_path):
+    done = bench("--only", "us", "--results", tmp_path)
+
+    assert not done.returncode, done.stderr
+    assert (tmp_path / "latest.md").read_text().strip() == done.stdout.strip()
+    raw = json.loads((tmp_path / "latest.json").read_text())
+    assert raw["medians"]["us"]["get again 1 KB"] > 0
+    assert raw["machine"]["kernel"]
+    assert len(list(tmp_path.glob("2*.json"))) == 1
+
+
+def test_a_peer_that_does_not_exist_is_refused_with_the_names_of_those_that_do():
+    done = bench(PEERS="numpy")
+
+    assert done.returncode == 2
+    assert "ray,plasma" in done.stderr
+
+
+def section(text: str, title: str) -> list[list[str]]:
+    """The rows of the table under a heading, without its head."""
+    lines = text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return rows[2:]

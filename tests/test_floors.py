@@ -56,6 +56,7 @@ IMPURE_STORE_FILES = {
     "daemon",
     "doorway",
     "entrance",
+    "heating",
     "keeper",
     "lifeline",
     "peers",
@@ -64,6 +65,7 @@ IMPURE_STORE_FILES = {
     "succession",
     "vault",
     "warmer",
+    "writes",
 }
 """The files of store/ that may do I/O.  Every other one, a new one too, takes events and time and returns actions."""
 

@@ -88,8 +88,30 @@ def test_everything_that_is_required_is_imported_or_explained():
 def test_importing_the_package_imports_nothing_heavy():
     loaded = in_a_child("import json, sys, jupyter_shm; print(json.dumps(sorted(sys.modules)))")
 
-    heavy = {"IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "pyarrow", "asyncio", "numpy", "rich"}
-    assert heavy & set(loaded) == set()
+    heavy = {"IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "pyarrow", "asyncio", "rich", "traitlets"}
+    seldom = {"subprocess", "difflib", "shutil", "html", "argparse", "multiprocessing"}
+    ours = {f"jupyter_shm.{name}" for name in ("client.info", "magics", "store", "cli", "testing", "serial.culprit")}
+    assert (heavy | seldom | ours) & set(loaded) == set()
+
+
+def test_importing_the_package_brings_from_outside_only_what_each_call_needs():
+    loaded = in_a_child(
+        "import json, sys, numpy; before = {*sys.modules}; import jupyter_shm\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in {*sys.modules} - before})))"
+    )
+
+    # typing_extensions: what msgspec takes where it is installed.
+    assert set(loaded) - sys.stdlib_module_names - {"typing_extensions"} == {"cloudpickle", "jupyter_shm", "msgspec"}
+
+
+def test_after_an_import_the_first_call_has_nothing_left_to_import():
+    more = in_a_child(
+        "import json, sys, jupyter_shm as shm; before = {*sys.modules}\n"
+        "shm.connect, shm.put, shm.get, shm.Store, shm.ObjectRef\n"
+        "print(json.dumps(sorted({*sys.modules} - before)))"
+    )
+
+    assert more == []
 
 
 def test_every_public_name_can_be_had_and_is_listed():
@@ -104,9 +126,27 @@ def test_every_public_name_can_be_had_and_is_listed():
 
 def test_importing_the_store_imports_neither_numpy_nor_cloudpickle():
     names = sorted(f"jupyter_shm.store.{path.stem}" for path in (PACKAGE / "store").glob("[!_]*.py"))
-    loaded = in_a_child(f"import json, sys, {', '.join(names)}; print(json.dumps(sorted(sys.modules)))")
+    # What ``python -m`` sets while it looks for the module that it is to run.
+    loaded = in_a_child(
+        f"import json, sys; sys.argv = ['-m']; import {', '.join(names)}; print(json.dumps(sorted(sys.modules)))"
+    )
 
     assert {"numpy", "cloudpickle", "IPython", "asyncio", "jupyter_shm.client", "jupyter_shm.serial"}.isdisjoint(loaded)
+
+
+def test_the_store_as_it_is_started_imports_neither_numpy_nor_cloudpickle():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "jupyter_shm.store", "--help"],
+        check=True,
+        cwd=HOUSE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    assert "jupyter_shm.store.daemon" in loaded
+    assert {"numpy", "cloudpickle", "jupyter_shm.client", "jupyter_shm.serial"}.isdisjoint(loaded)
 
 
 # --- Documents --------------------------------------------------------------------------------------------------------

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arguments import UNSET
-from .info import ObjectInfo, ObjectList, StoreStats
 from .refs import ObjectRef
 from .session import opening
 from .store import Keys, Store
+
+if TYPE_CHECKING:
+    from .info import ObjectInfo, ObjectList, StoreStats
 
 _stores: dict[str, Store] = {}  # at most one, under "default"
 
@@ -41,7 +43,10 @@ def put(obj: object, name: str | None = None, *, overwrite: bool = True) -> Obje
 
 def get(key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET) -> Any:
     """``Store.get`` on the default store."""
-    return default_store().get(key, mode=mode, copy=copy, timeout=timeout, default=default)
+    store = _stores.get("default")  # without the lock, as every call after the first one can
+    if store is None or store.is_closed:
+        store = default_store()
+    return store.get(key, mode=mode, copy=copy, timeout=timeout, default=default)
 
 
 def delete(key: Any) -> None:

@@ -13,12 +13,17 @@ import numpy as np
 
 from ..errors import LimitError
 from ..linux.maps import Map, map_private, map_shared
-from ..linux.memory import page_down, page_up
+from ..linux.memory import HUGE, PAGE, page_down, page_up
 from ..serial.pickler import Buffer
 from ..sizes import format_size
+from . import copying
 
-CHUNK = 32 << 20
-"""Bytes written by one call: a keyboard interrupt is noticed in between."""
+CHUNK = 2 << 20
+"""Bytes written by one call: a keyboard interrupt is noticed in between, and so long (0.5 ms) do others wait who write,
+for the kernel writes a file for one process at a time."""
+
+MAPPED = 256 << 10
+"""Bytes from which on an extent in huge pages is written through a map; below, making the map costs more."""
 
 Root = np.ndarray[Any, Any]
 """The ndarray at the root of every view: exactly ``np.frombuffer(raw map, uint8, n, offset)``.
@@ -97,21 +102,34 @@ class Heap:
         offset = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0] - self._map.address
         return offset if 0 <= offset <= self.nbytes - buffer.nbytes else None
 
-    def write(self, offset: int, buffers: list[tuple[int, Buffer]]) -> None:
+    def write(
+        self, offset: int, buffers: list[tuple[int, Buffer]], is_huge: bool = False, told: copying.Told | None = None
+    ) -> None:
         """Fill a reserved extent.
 
         Args:
             offset: Start of the extent.
             buffers: ``(bytes from the start of the extent, what to write there)``.
+            is_huge: It lies in huge pages.
+            told: Told of the progress, in bytes.
 
-        With pwrite, not through a map: it needs no page of ours, leaves no writable map behind, and is twice as fast
-        on pages of 4 KiB (6.4 against 2.8 GB/s, 256 MB, Linux 6.18).
+        Huge pages are written through a map, at the speed of memory: 15 ms for 256 MB, where pwrite takes 50.  All
+        others with pwrite, which needs no page of ours and does not clear what it overwrites: 46 against 97 ms for
+        pages that are there, 115 against 233 for those that are not (Linux 6.18).  No writable map is left behind.
         """
+        nbytes = sum(buffer.nbytes for _, buffer in buffers)
+        if is_huge and nbytes >= MAPPED:
+            self._write_mapped(offset, buffers, told, HUGE)
+            return
         for at, buffer in buffers:
             if isinstance(buffer, np.ndarray):
-                self._copy(offset + at, buffer)
+                self._write_mapped(offset, [(at, buffer)], told, PAGE)
             else:
-                self._write(offset + at, buffer)
+                self._write(offset + at, buffer, told)
+
+    def write_small(self, offset: int, data: bytes) -> None:
+        """Fill a small extent with one write."""
+        self._write(offset, memoryview(data), None)
 
     def _window(self, make: Callable[[int, int, int], Map], fd: int, offset: int, nbytes: int) -> tuple[Map, int]:
         """Map the pages around some bytes: the map, and where in the heap it starts."""
@@ -121,11 +139,14 @@ class Heap:
         except OSError as error:
             raise address_space_error(error) from error
 
-    def _write(self, offset: int, data: memoryview) -> None:
+    def _write(self, offset: int, data: memoryview, told: copying.Told | None) -> None:
         done, size = 0, data.nbytes
         try:
             while done < size:
-                done += os.pwrite(self._writable, data[done : done + CHUNK], offset + done)
+                count = os.pwrite(self._writable, data[done : done + CHUNK], offset + done)
+                done += count
+                if told is not None:
+                    told(count)
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
@@ -134,12 +155,24 @@ class Heap:
                 "as one. Raise the limit before you start it: ulimit -f unlimited"
             ) from error
 
-    def _copy(self, offset: int, array: np.ndarray[Any, Any]) -> None:
-        """Write an array that is not contiguous, in C order, straight to its place."""
-        window, start = self._window(partial(map_shared, writable=True), self._writable, offset, array.nbytes)
+    def _write_mapped(
+        self, offset: int, buffers: list[tuple[int, Buffer]], told: copying.Told | None, page: int
+    ) -> None:
+        """Write through a map that is gone afterwards; an array that is not contiguous too, in C order.
+
+        Args:
+            offset: As for ``write``.
+            buffers: The same.
+            told: The same.
+            page: The map covers whole pages of this size.  A huge page that it covers a part of is reached in small
+                ones, with a page fault for each.
+        """
+        first = (offset + min(at for at, _ in buffers)) // page * page
+        behind = offset + max(at + buffer.nbytes for at, buffer in buffers)
+        behind = min(behind + -behind % page, self.nbytes)
+        window, start = self._window(partial(map_shared, writable=True), self._writable, first, behind - first)
         try:
-            target = np.ndarray(array.shape, array.dtype, window.view, offset - start)
-            np.copyto(target, array)
+            copying.copy([_piece(window, offset + at - start, buffer) for at, buffer in buffers], told)
         finally:
             window.close()
 
@@ -152,3 +185,9 @@ class Heap:
             if fd >= 0:
                 setattr(self, name, -1)
                 os.close(fd)
+
+
+def _piece(window: Map, at: int, buffer: Buffer) -> copying.Piece:
+    """What to copy where in a map."""
+    source = buffer if isinstance(buffer, np.ndarray) else np.frombuffer(buffer, np.uint8)
+    return np.ndarray(source.shape, source.dtype, window.view, at), source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ _CONNECTION_FILE = re.compile(r"kernel-([^/]+)\.json$")
 def hello() -> Hello:
     """This process's first message."""
     kernel = kernel_id()
-    return Hello(os.getpid(), label(kernel), kernel, platform.python_version(), __version__)
+    return Hello(os.getpid(), label(kernel), kernel, sys.version.split()[0], __version__)
 
 
 def kernel_id() -> str:

@@ -39,7 +39,7 @@ class ObjectInfo:
         created: When it was published, in UTC.
         owner: Who published it.
         holders: Processes that hold a lease on it; at most 32 are told.
-        reads: How often it was fetched.
+        reads: How often a get built it; not those that gave one more array over bytes of which a view lived already.
         containers: Other stored objects whose bytes refer to this one's.
         id: Id of the object in its store.
     """
@@ -166,6 +166,7 @@ class StoreStats:
         used: Pages of sealed objects, held ones included.
         held: The part of it whose names are gone, but which somebody still reads.
         reserved: Extents that are being filled.
+        reserve: The warm reserve: free memory that is kept for the next puts, and given up before one is refused.
         objects, names, clients: How many there are.
         payload: Bytes of data, as published.
         uptime: Seconds.
@@ -179,6 +180,7 @@ class StoreStats:
     used: int
     held: int
     reserved: int
+    reserve: int
     objects: int
     names: int
     clients: int
@@ -197,7 +199,7 @@ class StoreStats:
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and text of each account."""
-        sizes = ("capacity", "used", "held", "reserved", "free")
+        sizes = ("capacity", "used", "held", "reserved", "reserve", "free")
         return [
             *((label, format_size(getattr(self, label))) for label in sizes),
             ("objects", f"{self.objects:,} ({self.names:,} named)"),

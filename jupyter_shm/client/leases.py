@@ -18,28 +18,56 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..linux.maps import Map
-from ..tables.index import IndexReader
-from ..tables.layout import Record, generation_of, object_id, slot_of
+from ..tables.alignment import rounded
+from ..tables.index import IndexReader, Place
+from ..tables.layout import ROW_TAIL, SLOT_BITS, Record, generation_of, slot_of
 from ..tables.leases import LeaseTable
 from ..tables.prefix import HEAD_SIZE, read_contained
+from ..tables.ring import DROP, RING, Entry
 from .heap import Heap, Root
 from .lock import is_mine, new_lock
+
+RING_ROOM = RING - 8
+"""Entries that are in the ring at most: a few more may come before somebody looks again."""
 
 
 class RootRef(weakref.ref[Root]):
     """Notices the end of a root."""
 
-    __slots__ = ("alarm", "anchor", "id", "meta", "record", "window")
+    __slots__ = ("alarm", "anchor", "id", "meta", "name", "record", "window")
 
     id: int  # of the object; 0 for a private view, which has no lease of its own
     record: Record  # of the object
     window: Map | None  # to be closed with it
     anchor: Root | None  # the leased root that a private view stands on
     meta: object  # what the object says of itself and where its data starts, once somebody has read it
+    name: str | None  # under which it is shown
     alarm: weakref.ref[Root]  # calls Python code at the end, after this one was noted without any
+
+
+class KeptRef(weakref.ref[object]):
+    """Notices the end of what keeps an anonymous object of ours: of its ObjectRef."""
+
+    __slots__ = ("alarm", "entry", "id")
+
+    id: int  # of the object
+    entry: Entry  # as it stands in the ring
+    alarm: weakref.ref[object]  # as in RootRef
+
+
+Shown = tuple[
+    RootRef, int, int, int, int, int, "slice | None", tuple[int, ...], "np.dtype[Any]", int, "tuple[int, ...] | None"
+]
+"""What another array over the same root takes: the root; the five numbers of its place; for an array of one axis its
+bytes in the root, which is the shortest way to it; shape, dtype, offset in the root in bytes, strides (``None``: C order).
+
+It does not keep the root: see ``client/again.py``."""
 
 
 class Leased(NamedTuple):
@@ -50,6 +78,11 @@ class Leased(NamedTuple):
     base: int  # where in the heap the root starts, in bytes
     record: Record
     ref: RootRef
+    place: Place | None  # what said that it is meant; None: it is no longer LIVE
+
+
+# Leased(...) is a function in Python and costs twice as much.
+_leased: Callable[[tuple[int, Root, int, Record, RootRef, Place | None]], Leased] = partial(tuple.__new__, Leased)
 
 
 class Leases:
@@ -60,7 +93,12 @@ class Leases:
         table: This client's lease table.
         heap: The heap.
         on_hint: Called with the id of an object that is no longer LIVE when its last lease here is let go.
-        on_drop: Called with the id of an anonymous object of ours when its last lease here is let go.
+        on_drop: Called with the id of an anonymous object of ours when its last lease here is let go, and the ring
+            cannot tell of it.
+        on_ring: Called, with any number, when the ring has an entry more.
+
+    Attributes:
+        shown: By name and by id, arrays whose root lives; an entry goes when its root ends.
     """
 
     def __init__(
@@ -70,6 +108,7 @@ class Leases:
         heap: Heap,
         on_hint: Callable[[int], None],
         on_drop: Callable[[int], None],
+        on_ring: Callable[[int], None],
     ) -> None:
         self.index = index
         self.table = table
@@ -77,11 +116,16 @@ class Leases:
         self.on_idle: Callable[[], None] | None = None
         self._on_hint = on_hint
         self._on_drop = on_drop
+        self._on_ring = on_ring
+        self.row = 0  # first word of our row of the index
+        self._has_ring = False  # the store knows of our ring
+        self._kept: dict[int, KeptRef] = {}  # by id: anonymous objects of ours that an ObjectRef keeps
         self.lock = new_lock()
         self._held: dict[int, list[RootRef]] = {}  # by object id
         self._private: dict[int, RootRef] = {}  # by their own id()
+        self.shown: dict[str | int, Shown] = {}
         self.is_over = False  # the memory behind all this is gone, or about to go
-        self._ended: deque[RootRef] = deque()
+        self._ended: deque[RootRef | KeptRef] = deque()
         self._told: deque[tuple[Callable[[int], None], int]] = deque()  # what the store is still to be told
         self._ours: set[int] = set()  # ids of anonymous objects that this client published
         self._unsettled: int | None = None  # id of an object whose word may not say what _held says
@@ -102,24 +146,25 @@ class Leases:
         """
         try:
             with self.lock:
-                found = None if self.is_over else self.index.find(name)
-                return None if found is None else self._take(*found, count_read)
+                hit = None if self.is_over else self.index.look_up(name)
+                return None if hit is None else self._take(*hit, count_read)
         finally:
-            self.drain()
+            if self._ended or self._told or self._unsettled is not None or self.on_idle is not None:
+                self.drain()
 
     def take_id(self, id: int, count_read: bool = True) -> Leased | None:
         """Take a lease on this very object, as ``take``."""
-        slot = slot_of(id)
         try:
             with self.lock:
                 if self.is_over:
                     return None
-                record = self.index.live_record(slot)
-                if record is None or record.generation != generation_of(id):
+                hit = self.index.look_at(slot_of(id))
+                if hit is None or hit[1].generation != generation_of(id):
                     return self._take_dying(id)
-                return self._take(slot, record, count_read)
+                return self._take(*hit, count_read)
         finally:
-            self.drain()
+            if self._ended or self._told or self._unsettled is not None or self.on_idle is not None:
+                self.drain()
 
     def private(self, leased: Leased, offset: int, nbytes: int) -> Root:
         """A copy-on-write view of a leased object's bytes; the lease is held for as long as the view lives.
@@ -139,6 +184,33 @@ class Leases:
         """An anonymous object is ours: the store is to be told when nothing here refers to it any more."""
         self._ours.add(id)
 
+    def has_room(self) -> bool:
+        """Can an object be announced?  The lock is held."""
+        if self.is_over or self._is_passive:
+            return False
+        return self.table.ring_head - self.index.words[self.row + ROW_TAIL] < RING_ROOM
+
+    def announce(self, ref: object, entry: Entry) -> None:
+        """Tell of an anonymous object of ours, which lives from now on as long as ``ref``, or a view of it.
+
+        The lock is held, and ``has_room`` was asked.
+
+        Args:
+            ref: What keeps it.
+            entry: For the ring; the object's bytes are written.
+        """
+        id = entry[1]
+        alarm = weakref.ref(ref, self._end)  # the younger reference is called first
+        kept = KeptRef(ref, self._ended.append)
+        kept.id, kept.entry, kept.alarm = id, entry, alarm
+        self._unsettled = id
+        self._kept[id] = kept
+        self._ours.add(id)
+        self._settle()
+        self._has_ring = True
+        self.table.append(entry)
+        self._told.append((self._on_ring, 0))
+
     def spans(self) -> list[tuple[int, int, int]]:
         """The bytes of the heap that we hold a lease on, and those that the objects in them contain.
 
@@ -155,72 +227,80 @@ class Leases:
                     spans.add((inner.offset, inner.offset + inner.extent, id))
         return sorted(spans)
 
-    def _take(self, slot: int, record: Record, count_read: bool) -> Leased | None:
-        """Steps 2 to 4; step 1 gave the record.  The lock is held."""
+    def _take(self, slot: int, record: Record, place: Place, count_read: bool) -> Leased | None:
+        """Steps 2 to 4; step 1 gave record and place.  The lock is held."""
         if self._is_passive:
             return None
-        id = object_id(slot, record.generation)
+        id = record[0] << SLOT_BITS | slot
         refs = self._held.get(id)
         if refs:
             # The end of a root may be noted and not yet worked off: only a living one is shared.
             root = refs[-1]()
             if root is not None:
-                self._note(slot, count_read, fresh=False)
-                return self._leased(id, root, record, refs[-1])
-        generation, count = self.table.entry(slot)
-        if count and generation != record.generation:
-            return None  # a lease of another generation is never replaced; the store knows what is true
+                if count_read:
+                    self.table.note_use(slot, time.monotonic_ns() // 1_000_000, fresh=False)
+                return self._share(id, root, place, refs[-1])
         self._unsettled = id
         try:
-            self.table.write(slot, record.generation, count + 1)
-            if not self.index.is_live(slot, record.generation):
-                self._unsettled = id  # a finalizer that fetched something may have settled its own meanwhile
+            fresh = self.table.add(slot, record[0])
+            if fresh is None or self.index.words[place[0]] != place[1]:
+                # The store knows what is true.  Said anew: a finalizer that fetched something may have settled its own.
+                self._unsettled = id
                 return None
-            leased = self._make_root(id, record)
+            leased = self._make_root(id, record, place)
             self._unsettled = None
         except BaseException:
             self._unsettled = id
             raise
         finally:
-            self._settle()
-        self._note(slot, count_read, fresh=generation != record.generation)
+            if self._unsettled is not None:
+                self._settle()
+        if count_read or fresh:
+            self.table.note_use(slot, time.monotonic_ns() // 1_000_000, fresh)
         return leased
 
     def _take_dying(self, id: int) -> Leased | None:
         """An object that is no longer LIVE can be read for as long as a root of it lives here."""
         refs = self._held.get(id)
         root = refs[-1]() if refs else None
-        record = self.index.record(slot_of(id))
-        if root is None or refs is None or record is None:
-            return None
-        return self._leased(id, root, record, refs[-1])
+        if root is None or refs is None:
+            kept = self._kept.get(id)
+            return None if kept is None else self._take_kept(kept)
+        return self._share(id, root, None, refs[-1])
 
-    def _make_root(self, id: int, record: Record) -> Leased:
+    def _take_kept(self, kept: KeptRef) -> Leased:
+        """An object of ours that the store has not read of yet; we have a lease on it."""
+        _, id, offset, nbytes, payload, created_ns = kept.entry
+        record = Record(generation_of(id), 0, 0, 0, 0, offset, rounded(nbytes), nbytes, payload, created_ns, 1, 0, b"")
+        self._unsettled = id
+        leased = self._make_root(id, record, None)
+        self._settle()
+        return leased
+
+    def _make_root(self, id: int, record: Record, place: Place | None) -> Leased:
         if record.contained and self.heap.is_whole:
             # Its parts lie all over the heap: the root has to reach them.
             root, window, base = *self.heap.root(0, self.heap.nbytes), 0
         else:
-            root, window = self.heap.root(record.offset, record.extent)
             base = record.offset
+            root, window = self.heap.root(base, record.extent)
         ref = self._watch(root, id, record, window)
+        # In one step: a collection in between may fetch this very object in a finalizer.
         self._held.setdefault(id, []).append(ref)
-        return Leased(id, root, base, record, ref)
+        return _leased((id, root, base, record, ref, place))
 
     def _watch(self, root: Root, id: int, record: Record, window: Map | None) -> RootRef:
         # No __init__ of its own: with one, every get costs half a microsecond more.
         # The younger reference is called first.
         alarm = weakref.ref(root, self._end)
         ref = RootRef(root, self._ended.append)
-        ref.id, ref.record, ref.window, ref.anchor, ref.meta, ref.alarm = id, record, window, None, None, alarm
+        ref.id, ref.record, ref.window, ref.alarm = id, record, window, alarm
+        ref.anchor = ref.meta = ref.name = None
         return ref
 
-    def _leased(self, id: int, root: Root, record: Record, ref: RootRef) -> Leased:
+    def _share(self, id: int, root: Root, place: Place | None, ref: RootRef) -> Leased:
         is_all = root.nbytes == self.heap.nbytes
-        return Leased(id, root, 0 if is_all else record.offset, record, ref)
-
-    def _note(self, slot: int, count_read: bool, fresh: bool) -> None:
-        if count_read or fresh:
-            self.table.note_use(slot, time.monotonic_ns() // 1_000_000, fresh)
+        return _leased((id, root, 0 if is_all else ref.record.offset, ref.record, ref, place))
 
     def _contained(self, record: Record) -> tuple[int, ...]:
         if not record.contained:
@@ -248,8 +328,9 @@ class Leases:
         if is_mine(lock):
             return  # a garbage collection under this very lock; whoever has it below us drains after unlocking
         try:
-            while (self._ended or self._unsettled is not None) and lock.acquire(blocking=False):
-                self._settle()
+            while (self._ended or self._unsettled is not None) and lock.acquire(False):
+                if self._unsettled is not None:
+                    self._settle()
                 while self._ended:
                     self._let_go(self._ended[0])
                     self._ended.popleft()
@@ -266,25 +347,48 @@ class Leases:
         if self.on_idle is not None:
             self.on_idle()
 
-    def _let_go(self, ref: RootRef) -> None:
-        """What the end of a root means.  Doing it twice does no harm."""
+    def _let_go(self, ref: RootRef | KeptRef) -> None:
+        """What the end of a root, or of what keeps an object, means.  Doing it twice does no harm."""
+        if isinstance(ref, KeptRef):
+            self._kept.pop(ref.id, None)
+            self._let_go_of(ref.id)
+            return
         if ref.window is not None:
             ref.window.close()
         if not ref.id:
             self._private.pop(id(ref), None)
             ref.anchor = None
             return
+        self._forget(ref)
         refs = self._held.get(ref.id, [])
         refs[:] = [other for other in refs if other is not ref]
-        self._write(ref.id)
         if not refs:
-            self._told.append((self._last_word(ref.id), ref.id))
             self._held.pop(ref.id, None)
+        self._let_go_of(ref.id)
 
-    def _last_word(self, id: int) -> Callable[[int], None]:
+    def _let_go_of(self, id: int) -> None:
+        """There is one root less of an object, or nothing that keeps it."""
+        self._write(id)
+        if id not in self._held and id not in self._kept:
+            last_word = self._last_word(id)
+            if last_word is not None:
+                self._told.append((last_word, id))
+
+    def _forget(self, ref: RootRef) -> None:
+        for key in (ref.id, ref.name or ""):  # no name is empty
+            shown = self.shown.get(key)
+            if shown is not None and shown[0] is ref:
+                self.shown.pop(key, None)
+
+    def _last_word(self, id: int) -> Callable[[int], None] | None:
+        """What the store is to be told.  A LIVE object needs nobody to know that one reader less looks at it."""
         if id in self._ours:
-            return self._drop
-        return _nothing if self.index.is_live(slot_of(id), generation_of(id)) else self._on_hint
+            if not (self._has_ring and self.has_room()):
+                return self._drop
+            self.table.append((DROP, id, 0, 0, 0, 0))
+            self._ours.discard(id)
+            return self._on_ring
+        return None if self.index.is_live(slot_of(id), generation_of(id)) else self._on_hint
 
     def _drop(self, id: int) -> None:
         self._on_drop(id)
@@ -298,8 +402,11 @@ class Leases:
 
     def _write(self, id: int) -> None:
         if not self._is_passive:
-            count = len(self._held.get(id, ())) + (id in self._permanent)
-            self.table.write(slot_of(id), generation_of(id), count)
+            slot, generation = slot_of(id), generation_of(id)
+            count = len(self._held.get(id, ())) + (id in self._kept) + (id in self._permanent)
+            others, other_count = self.table.entry(slot)
+            if others == generation or count or not other_count:
+                self.table.write(slot, generation, count)
 
     # --- the end of the connection, and forks -------------------------------------------------------------------
 
@@ -315,7 +422,7 @@ class Leases:
             return self.is_over
         try:
             if lock.acquire(blocking=False):
-                self.is_over = not (self._held or self._private or self._ended or self._told)
+                self.is_over = not (self._held or self._kept or self._private or self._ended or self._told)
                 lock.release()
         finally:
             if is_mine(lock):
@@ -324,13 +431,14 @@ class Leases:
 
     def copy_to(self, table: LeaseTable) -> None:
         """Write all present leases into another table: that of a child about to be forked."""
-        for id, refs in self._held.items():
-            table.write(slot_of(id), generation_of(id), len(refs))
+        for id in {*self._held, *self._kept}:
+            count = len(self._held.get(id, ())) + (id in self._kept)
+            table.write(slot_of(id), generation_of(id), count)
 
     def keep_for_ever(self) -> None:
         """A child without a connection of its own reads under our present leases: no release ends them any more."""
-        self._permanent.update(self._held)
-        for id in self._held:
+        self._permanent.update(self._held, self._kept)
+        for id in self._permanent:
             self._write(id)
 
     def move_to(self, table: LeaseTable | None) -> None:
@@ -341,11 +449,8 @@ class Leases:
         """
         self.lock = new_lock()
         self._ours.clear()
+        self._has_ring = False
         self._permanent.clear()
         self._unsettled = None
         self._is_passive = table is None
         self.table = table or self.table
-
-
-def _nothing(id: int) -> None:
-    """A LIVE object needs nobody to know that one reader less looks at it."""

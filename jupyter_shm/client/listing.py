@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..protocol import messages as m
 from . import reading
-from .info import ObjectInfo, object_info
 from .session import Session
+
+if TYPE_CHECKING:
+    from .info import ObjectInfo
 
 
 def infos(session: Session, found: Sequence[m.ObjectFacts]) -> list[ObjectInfo]:
     """Complete the store's facts with what the objects say of themselves, and with who holds them."""
+    from .info import object_info
+
     people = _people(session) if any(facts.holders for facts in found) else {}
     return [object_info(facts, reading.peek_meta(session.leases, facts), people) for facts in found]
 

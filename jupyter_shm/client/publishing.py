@@ -3,41 +3,116 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 
 from ..errors import ShmError, StoreConnectionError
 from ..protocol import messages as m
+from ..tables.ring import COMMIT
+from .cutting import Piece
 from .refs import ObjectRef
 from .session import Session
+from .template import small_array
 from .writing import Found, Placed, joined
 
 SMALL = 64 << 10
 """Bytes up to which an object's parts are joined in memory and written with one call."""
 
 
-def publish(session: Session, placed: Placed, name: str, overwrite: bool) -> ObjectRef:
-    """Reserve, write, commit.  Whatever interrupts it, the store takes back what nobody will know of."""
-    connection = session.connection
+def publish(
+    session: Session, placed: Placed, name: str, overwrite: bool, told: Callable[[int], None] | None = None
+) -> ObjectRef:
+    """Reserve, write, commit.  Whatever interrupts it, the store takes back what nobody will know of.
+
+    Args:
+        session: Where to.
+        placed: What.
+        name: ``""`` for an anonymous object.
+        overwrite: As for ``Store.put``.
+        told: Told of the progress of the copy, in bytes.
+    """
     tickets: list[int] = []
     try:
-        reserved: m.Reserved = connection.request(m.Reserve, placed.nbytes, ticket=tickets)
-        small = placed.nbytes <= SMALL and len(placed.buffers) > 1
-        session.heap.write(reserved.offset, joined(placed.buffers, placed.nbytes) if small else placed.buffers)
-        facts = (name, placed.nbytes, placed.payload, placed.created_ns, overwrite)
-        done: m.Committed = connection.request(m.Commit, reserved.id, *facts, ticket=tickets)
-        lease = None
-        if not name:
-            session.leases.own(done.id)
-            lease = session.leases.take_id(done.id, count_read=False)
-            if lease is None:
-                raise StoreConnectionError("the store lost an object that it has just committed; see its log")
-        replaced = (done.replaced_version, done.replaced_label)
-        return ObjectRef(session.welcome.store, done.id, name, done.version, replaced, lease)
+        piece = session.cutter.cut(placed.nbytes)
+        if piece is not None:
+            return _publish_piece(session, piece, placed, name, overwrite, tickets)
+        reserved: m.Reserved = session.connection.request(m.Reserve, placed.nbytes, ticket=tickets)
+        _write(session, reserved.offset, placed, reserved.is_huge, told)
+        return _commit(session, reserved.id, placed, name, overwrite, tickets)
     except BaseException as error:
         for ticket in tickets:
-            connection.cancel(ticket)
+            session.connection.cancel(ticket)
         if isinstance(error, ShmError) and error.reason == "full":
             error.text = f"cannot put {name or 'an anonymous object'!r}: {error.text}"
         raise
+
+
+def put_small(session: Session, obj: object) -> ObjectRef | None:
+    """Put a small array without a name, and without asking the store; ``None``: that needs the long way."""
+    made = small_array(obj, session.label)
+    if made is None:
+        return None
+    data, payload, created_ns = made
+    leases = session.leases
+    try:
+        # Under the lock: the session may be over at any other time, and its descriptors be somebody else's.
+        with leases.lock:
+            piece = session.cutter.cut_at_once(len(data)) if leases.has_room() else None
+            if piece is None:
+                return None
+            session.heap.write_small(piece.offset, data)
+            ref = ObjectRef(session.welcome.store, piece.id, "", 1)
+            leases.announce(ref, (COMMIT, piece.id, piece.offset, len(data), payload, created_ns))
+            return ref
+    finally:
+        leases.drain()
+
+
+def _publish_piece(
+    session: Session, piece: Piece, placed: Placed, name: str, overwrite: bool, tickets: list[int]
+) -> ObjectRef:
+    _write(session, piece.offset, placed, piece.nursery.is_huge)
+    leases = session.leases
+    if not (name or placed.contained):
+        try:
+            with leases.lock:
+                if leases.has_room():
+                    ref = ObjectRef(session.welcome.store, piece.id, "", 1)
+                    facts = (placed.nbytes, placed.payload, placed.created_ns)
+                    leases.announce(ref, (COMMIT, piece.id, piece.offset, *facts))
+                    return ref
+        finally:
+            leases.drain()
+    return _commit(session, piece.nursery.id, placed, name, overwrite, tickets, (piece.id, piece.offset))
+
+
+def _write(
+    session: Session, offset: int, placed: Placed, is_huge: bool, told: Callable[[int], None] | None = None
+) -> None:
+    if placed.nbytes <= SMALL:
+        session.heap.write_small(offset, joined(placed.buffers, placed.nbytes))
+    else:
+        session.heap.write(offset, placed.buffers, is_huge, told)
+
+
+def _commit(
+    session: Session,
+    reservation: int,
+    placed: Placed,
+    name: str,
+    overwrite: bool,
+    tickets: list[int],
+    piece: tuple[int, int] = (0, 0),
+) -> ObjectRef:
+    facts = (name, placed.nbytes, placed.payload, placed.created_ns, overwrite, *piece)
+    done: m.Committed = session.connection.request(m.Commit, reservation, *facts, ticket=tickets)
+    lease = None
+    if not name:
+        session.leases.own(done.id)
+        lease = session.leases.take_id(done.id, count_read=False)
+        if lease is None:
+            raise StoreConnectionError("the store lost an object that it has just committed; see its log")
+    replaced = (done.replaced_version, done.replaced_label)
+    return ObjectRef(session.welcome.store, done.id, name, done.version, replaced, lease)
 
 
 class StoredBytes:

@@ -5,6 +5,7 @@ A session that is closed, or whose store ended, takes no calls any more; it stay
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import functools
 import os
@@ -24,10 +25,11 @@ from ..linux.maps import Map, map_shared
 from ..linux.runtime import StorePaths, store_paths
 from ..protocol import messages as m
 from ..tables.index import IndexReader
-from ..tables.layout import INDEX_SIZE
+from ..tables.layout import INDEX_SIZE, ROW_LOOKING, ROW_NUMBER, WORD_ENDED, row_word
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from . import launch
 from .connection import PATIENCE, Connection, greet
+from .cutting import Cutter
 from .heap import Heap, address_space_error
 from .identity import hello, kernel_id, label
 from .leases import Leases
@@ -35,6 +37,10 @@ from .lock import is_mine, new_lock
 
 LOOK_EVERY = 0.02
 """Seconds between looks at the socket by calls that need no answer."""
+
+
+SPIN_NS = 60_000
+"""Nanoseconds for which an answer is looked for before it is waited for: about what two wake-ups take."""
 
 
 class Owner(Protocol):
@@ -62,6 +68,10 @@ class Session:
         welcome: The store's answer to hello.
         descriptors: What came with it: heap (read-only, writable), index, lease table.  Those that have an owner are
             taken out of the list.
+
+    Attributes:
+        words: Those of the index.
+        next_look: When the socket is to be looked at again, in seconds of ``time.monotonic``.
     """
 
     def __init__(
@@ -75,8 +85,11 @@ class Session:
         read_only, writable, index, table = descriptors
         self._index_map = map_shared(index, 0, INDEX_SIZE)
         self._index = IndexReader(self._index_map.view)
+        self.words = self._index.words
         self._pid = welcome.pid
-        self.connection = Connection(sock, self._about, lambda: self._index.starts)
+        self._row = row_word(welcome.row)
+        self.connection = Connection(sock, self._about, lambda: self._index.starts, self._spin)
+        self.cutter = Cutter(self.connection)
         self._table_map = map_shared(table, 0, LEASES_SIZE, writable=True)
         self.heap = Heap(read_only, writable)
         del descriptors[:2]
@@ -86,9 +99,11 @@ class Session:
             self.heap,
             on_hint=partial(_tell, self.connection, m.Hint),
             on_drop=partial(_tell, self.connection, m.Drop),
+            on_ring=self._ring,
         )
+        self.leases.row = self._row
         self._ending = new_lock()
-        self._next_look = 0.0
+        self.next_look = 0.0
         _register_barrier()
         _sessions.add(self)
 
@@ -133,13 +148,30 @@ class Session:
         a get nothing, and a new store needs longer than that to start.
         """
         now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + LOOK_EVERY
+        if now >= self.next_look:
+            self.next_look = now + LOOK_EVERY
             self.connection.check()
-        return self.connection.broken is None and not self.leases.index.has_ended
+        return self.connection.broken is None and not self.words[WORD_ENDED]
+
+    def _spin(self, number: int) -> bool:
+        """Wait until the index shows that a request of ours was carried out; no longer than a wake-up would take."""
+        words, at, end = self.words, self._row + ROW_NUMBER, time.perf_counter_ns() + _spin_ns()
+        with contextlib.suppress(ValueError):  # this session is over
+            while words[at] < number:
+                if time.perf_counter_ns() > end:
+                    return False
+            return True
+        return False
+
+    def _ring(self, _id: int) -> None:
+        """There is something in our ring: have the store look, unless it does so by itself."""
+        with contextlib.suppress(ValueError):  # this session is over
+            if not self.words[self._row + ROW_LOOKING]:
+                self.connection.tell(m.Ring())
 
     def retire(self) -> None:
         """Take no calls any more; end when the last view and the last call are over, which may be now."""
+        self.cutter.let_go()
         self.leases.on_idle = self.connection.on_idle = self._finish
         self.leases.drain()
 
@@ -151,7 +183,7 @@ class Session:
             self.connection.sock.close()
             self._table_map.close()
             _ = self.pid
-            self._index.words.release()
+            self.words.release()
             self._index_map.close()
             self.heap.close()
             _sessions.discard(self)
@@ -169,7 +201,7 @@ class Session:
 
         The parent holds its leases meanwhile, so there is no moment at which nobody does.
         """
-        self._heir: tuple[socket.socket, Map] | None = None
+        self._heir: tuple[socket.socket, Map, int] | None = None
         self.leases.lock.acquire()
         self.connection.hold()
         try:
@@ -181,7 +213,7 @@ class Session:
     def after_fork_in_parent(self) -> None:
         """Let the child have what is its own."""
         if self._heir is not None:
-            sock, table = self._heir
+            sock, table, _ = self._heir
             sock.close()
             table.close()
             self._heir = None
@@ -193,6 +225,7 @@ class Session:
         """Be a client of our own."""
         heir, self._heir = self._heir, None
         self._ending = new_lock()
+        self.cutter.let_go()
         if heir is None:
             # The inherited socket stays open: the store must not see a hang-up while we look at its bytes.
             self.leases.move_to(None)
@@ -202,13 +235,14 @@ class Session:
         self.connection.sock.close()
         self.connection.reset(heir[0])
         table, self._table_map = self._table_map, heir[1]
+        self._row = self.leases.row = row_word(heir[2])
         self.leases.move_to(LeaseTable(heir[1].view))
         table.close()
         # The parent opened the connection, so the kernel's word for who is there is the parent.
         self.connection.tell(m.Forked(os.getpid()))
         self.leases.drain()
 
-    def _second_connection(self) -> tuple[socket.socket, Map]:
+    def _second_connection(self) -> tuple[socket.socket, Map, int]:
         """Connect once more; the store may die in the middle of that, and be started again."""
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -219,7 +253,7 @@ class Session:
                     raise
                 time.sleep(launch.RETRY)
 
-    def _connect_again(self) -> tuple[socket.socket, Map]:
+    def _connect_again(self) -> tuple[socket.socket, Map, int]:
         sock = launch.connect(self.paths)
         if sock is None:
             raise StoreConnectionError(f"nobody listens at {self.paths.socket}")
@@ -237,7 +271,7 @@ class Session:
             sock.close()
             raise
         self.leases.copy_to(LeaseTable(table.view))
-        return sock, table
+        return sock, table, welcome.row
 
 
 def retire_orphans() -> None:
@@ -262,9 +296,19 @@ def _tell(connection: Connection, kind: type, id: int) -> None:
 
 
 @functools.cache
+def _spin_ns() -> int:
+    """How long a wait for the store may keep a processor: not at all where the store needs that very one."""
+    return SPIN_NS if len(os.sched_getaffinity(0)) > 1 else 0
+
+
+@functools.cache
 def _register_barrier() -> None:
-    """Once per process; a fork inherits it."""
-    register_membarrier()
+    """Once per process; a fork inherits it.
+
+    In a process with threads, and numpy starts some, the kernel takes 10 ms for it.  Nobody has to wait: until it is
+    done, and where it cannot be had, the grace time before memory is freed covers this process.
+    """
+    _thread.start_new_thread(register_membarrier, ())
 
 
 _forking: list[Session] = []

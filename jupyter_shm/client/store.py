@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import functools
-import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from ..errors import (
     ClosedError,
@@ -25,18 +25,24 @@ from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..serial.pack import pack
 from ..sizes import format_size, parse_size
-from . import listing, publishing, reading
+from . import asking, listing, publishing, reading
+from .again import again
 from .arguments import UNSET, check_key, deadline_of, is_count
-from .connection import FOREVER, DeadlineError
-from .info import ObjectInfo, ObjectList, StoreStats
+from .connection import FOREVER
 from .leases import Leased
+from .progress import progress_of
 from .refs import ObjectRef
 from .session import Session, opening, retire_orphans
 from .writing import place
 
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from .info import ObjectInfo, ObjectList, StoreStats
+
 # Inside the class, `list` is the method.
 Keys = list[Any]
-Infos = list[ObjectInfo]
+Infos: TypeAlias = "list[ObjectInfo]"
 Names = list[str]
 
 
@@ -97,7 +103,7 @@ class Store:
     # --- put and get -------------------------------------------------------------------------------------------
 
     @once_more_if_lost
-    def put(self, obj: object, name: str | None = None, *, overwrite: bool = True) -> ObjectRef:
+    def put(self, obj: object, name: str | None = None, *, overwrite: bool = True, progress: bool = False) -> ObjectRef:
         """Store a snapshot of an object.  Later changes of ``obj`` are not seen by anybody.
 
         What lives in the store already (a fetched array, a slice of one) is not copied: the new object refers to the
@@ -108,6 +114,7 @@ class Store:
             name: Publish it under this name, 1 to 128 bytes of UTF-8.  Without one, the object lives as long as a
                 reference or a view of it does in this process.
             overwrite: May it replace what is published under the name?  Who reads that keeps the old bytes.
+            progress: Show a progress bar if the copy takes longer than about a second.
 
         Returns:
             A reference to this very version.
@@ -123,10 +130,14 @@ class Store:
         """
         if name is not None:
             encode_name(name)
+        else:
+            ref = publishing.put_small(self._use(), obj)
+            if ref is not None:
+                return ref
         packed = pack(obj)
-        with self._call() as session:
+        with self._call() as session, progress_of(packed.nbytes if progress else 0, name) as told:
             placed = place(packed, session.label, publishing.StoredBytes(session).find)
-            return publishing.publish(session, placed, name or "", overwrite)
+            return publishing.publish(session, placed, name or "", overwrite, told)
 
     def get(
         self, key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET
@@ -150,6 +161,12 @@ class Store:
             InvalidModeError, InvalidKeyError: The arguments make no sense.
             DeserializeError: This interpreter cannot rebuild the object.
         """
+        if mode == "r" and not copy and timeout is UNSET and not self.is_closed:
+            array = again(self._session, key)
+            if array is not None:
+                return array
+            if type(key) is str:
+                return self._get(key, mode, copy, None, default)
         reading.check_mode(mode)
         deadline = deadline_of(timeout)
         if isinstance(key, (list, tuple)):
@@ -159,58 +176,24 @@ class Store:
         return self._get(key, mode, copy, deadline, default)
 
     def _get(self, key: Any, mode: str, copy: bool, deadline: float | None, default: Any) -> Any:
-        name = check_key(key)
+        # A name is not checked before it is looked up: what cannot be one is not published.
+        name = key.encode(errors="replace") if type(key) is str else check_key(key)
         session = self._use()
         leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
         if leased is None:
+            check_key(key)
             try:
                 session, leased = self._ask_for(key, deadline, default is UNSET)
             except (ObjectNotFoundError, GetTimeoutError):
                 if default is UNSET:
                     raise
                 return default
-        return reading.read(session.leases, leased, mode, copy)
+        return reading.read(session.leases, leased, mode, copy, leased.id if name is None else key)
 
     @once_more_if_lost
     def _ask_for(self, key: Any, deadline: float | None, is_told: bool) -> tuple[Session, Leased]:
         with self._call() as session:
-            return session, self._take_missed(session, key, deadline, is_told=is_told)
-
-    def _take_missed(self, session: Session, key: Any, deadline: float | None, *, is_told: bool = True) -> Leased:
-        """A miss is never believed: ask the store, and wait if that is wanted.
-
-        ``is_told``: somebody reads the error's text.
-        """
-        if isinstance(key, ObjectRef):
-            raise ObjectNotFoundError(f"the object that {key!r} means is gone: deleted, replaced, or its store ended")
-        name = encode_name(key)
-        while True:
-            if deadline is None:
-                self._confirm(session, key, is_told)
-            else:
-                self._wait_for(session, (key,), 1, deadline)
-            leased = session.leases.take(name)
-            if leased is not None:
-                return leased
-
-    def _confirm(self, session: Session, name: str, is_told: bool) -> None:
-        try:
-            session.connection.request(m.Look, name)
-        except ObjectNotFoundError as error:
-            if not is_told:
-                raise
-            raise ObjectNotFoundError(f"{error.text}{self._alternatives(session, name)}") from None
-
-    def _alternatives(self, session: Session, name: str) -> str:
-        """What the store does have: most misses are slips of the pen."""
-        import difflib
-
-        page = session.connection.request(m.List, 0, False)
-        names = [facts.name for facts in page.objects]
-        close = difflib.get_close_matches(name, names, n=3) or sorted(names)[:5]
-        if not close:
-            return ". The store is empty; pass timeout= to wait for it"
-        return f". There is {', '.join(map(repr, close))}{', ...' if len(names) > len(close) else ''}"
+            return session, asking.take_missed(session, key, deadline, is_told=is_told)
 
     def _take_ref(self, session: Session, ref: ObjectRef) -> Leased | None:
         return session.leases.take_id(ref.id) if ref.store == session.welcome.store else None
@@ -264,29 +247,10 @@ class Store:
         with self._call() as session:
             if num_returns > refs:
                 with contextlib.suppress(GetTimeoutError):
-                    self._wait_for(session, names, num_returns - refs, deadline_of(timeout) or FOREVER)
-            present = {name for name in names if self._is_published(session, name)}
+                    asking.wait_for(session, names, num_returns - refs, deadline_of(timeout) or FOREVER)
+            present = {name for name in names if asking.is_published(session, name)}
         ready = [key for key in keys if isinstance(key, ObjectRef) or key in present]
         return ready, [key for key in keys if key not in ready]
-
-    def _wait_for(self, session: Session, names: tuple[str, ...], count: int, deadline: float) -> tuple[str, ...]:
-        if len(names) > m.MAX_WAIT_NAMES:
-            raise InvalidArgumentError(f"cannot wait for {len(names)} names at once; the limit is {m.MAX_WAIT_NAMES}")
-        try:
-            ready: m.Ready = session.connection.request(m.Wait, names, count, deadline=deadline)
-        except DeadlineError:
-            what = repr(names[0]) if len(names) == 1 else f"{count} of {len(names)} names"
-            raise GetTimeoutError(f"nobody published {what} in time") from None
-        return ready.names
-
-    def _is_published(self, session: Session, name: str) -> bool:
-        if session.leases.index.find(encode_name(name)) is not None:
-            return True
-        try:
-            session.connection.request(m.Look, name)
-        except ObjectNotFoundError:
-            return False
-        return True
 
     # --- what there is -----------------------------------------------------------------------------------------
 
@@ -313,6 +277,8 @@ class Store:
         """
         if pattern is not None and not isinstance(pattern, str):
             raise InvalidArgumentError(f"pattern is text such as 'run*', got {pattern!r:.100}")
+        from .info import ObjectList
+
         with self._call() as session:
             found = [facts for page in listing.pages(session, anonymous) for facts in page.objects]
             if pattern is not None:
@@ -322,6 +288,8 @@ class Store:
     @once_more_if_lost
     def stats(self) -> StoreStats:
         """The store's accounts."""
+        from .info import StoreStats
+
         with self._call() as session:
             got: m.Accounts = session.connection.request(m.Stats)
         return StoreStats(
@@ -329,6 +297,7 @@ class Store:
             used=got.used,
             held=got.held,
             reserved=got.reserved,
+            reserve=got.reserve,
             objects=got.objects,
             names=got.names,
             clients=got.clients,
@@ -359,7 +328,7 @@ class Store:
     def __contains__(self, name: object) -> bool:
         encode_name(name)
         with self._call() as session:
-            return self._is_published(session, str(name))
+            return asking.is_published(session, str(name))
 
     def __len__(self) -> int:
         return self.stats().names
@@ -386,7 +355,7 @@ class Store:
                 leased = session.leases.take(encode_name(name))
                 try:
                     if leased is None:
-                        leased = self._take_missed(session, name, None)
+                        leased = asking.take_missed(session, name, None)
                 except ObjectNotFoundError:
                     if default is UNSET:
                         raise
@@ -486,7 +455,8 @@ class Store:
 
 def _level_of_caller() -> int:
     """How many frames above the caller of this the first one outside of the package is, as ``warnings`` counts."""
-    frame, level = inspect.currentframe(), 0
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - what inspect.currentframe returns
+    level = 0
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("jupyter_shm.", "contextlib")):
         frame, level = frame.f_back, level + 1
     return level

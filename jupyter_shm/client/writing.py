@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import cloudpickle  # type: ignore[import-untyped]
-import numpy as np
 
 from ..serial.meta import Meta, encode_meta
 from ..serial.pack import Buffer, Packed
@@ -94,13 +93,14 @@ def _meta(packed: Packed, parts: tuple[tuple[int, int, int], ...]) -> Meta:
     )
 
 
-def joined(buffers: list[tuple[int, Buffer]], nbytes: int) -> list[tuple[int, Buffer]]:
+def joined(buffers: list[tuple[int, Buffer]], nbytes: int) -> bytes:
     """Make one write of many: for a small object a copy in memory is cheaper than a system call for each part."""
-    whole = np.empty(nbytes, np.uint8)
+    parts: list[bytes | memoryview] = []
+    end = 0
     for at, buffer in buffers:
-        whole[at : at + buffer.nbytes] = (
-            np.frombuffer(buffer, np.uint8)
-            if isinstance(buffer, memoryview)
-            else np.ascontiguousarray(buffer).reshape(-1).view(np.uint8)
-        )
-    return [(0, whole.data)]
+        if at > end:
+            parts.append(bytes(at - end))
+        parts.append(buffer if isinstance(buffer, memoryview) else buffer.tobytes())
+        end = at + buffer.nbytes
+    parts.append(bytes(nbytes - end))
+    return b"".join(parts)

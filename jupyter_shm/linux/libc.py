@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 from typing import Any
 
 PROT_NONE = 0
@@ -28,11 +27,13 @@ MADV_POPULATE_READ = 22  # Linux 5.14
 MADV_POPULATE_WRITE = 23  # Linux 5.14
 MADV_COLLAPSE = 25  # Linux 6.1
 
+PR_SET_PDEATHSIG = 1
+
 FALLOC_FL_KEEP_SIZE = 0x01
 FALLOC_FL_PUNCH_HOLE = 0x02
 
 SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
-"""Number of membarrier(2) by ``platform.machine()``; the C library has no wrapper for it."""
+"""Number of membarrier(2) by the machine's name; the C library has no wrapper for it."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _MAP_FAILED = ctypes.c_void_p(-1).value
@@ -58,6 +59,7 @@ _mmap = _function(
 _munmap = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 _madvise = _function("madvise", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _fallocate = _function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
+_prctl = _function("prctl", ctypes.c_int, ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 _inotify_init1 = _function("inotify_init1", ctypes.c_int, ctypes.c_int)
 _inotify_add_watch = _function("inotify_add_watch", ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 _syscall = _libc.syscall
@@ -109,6 +111,18 @@ def fallocate(fd: int, mode: int, offset: int, nbytes: int) -> None:
         raise _failure("fallocate")
 
 
+def prctl(option: int, value: int) -> int:
+    """Call prctl(2) with one argument; the unused ones are 0, as some options demand.
+
+    Raises:
+        OSError: As prctl(2); EINVAL for an option this kernel does not know.
+    """
+    answer = int(_prctl(option, value, 0, 0, 0))
+    if answer < 0:
+        raise _failure("prctl")
+    return answer
+
+
 def inotify_init(flags: int) -> int:
     """Call inotify_init1(2); the caller owns the descriptor."""
     fd = int(_inotify_init1(flags))
@@ -134,9 +148,9 @@ def membarrier(command: int) -> int:
     Raises:
         OSError: ENOSYS on a kernel or a machine without it, EINVAL and EPERM as membarrier(2).
     """
-    number = SYS_MEMBARRIER.get(platform.machine())
+    number = SYS_MEMBARRIER.get(os.uname().machine)
     if number is None:
-        raise OSError(errno.ENOSYS, f"membarrier: no system call number known for {platform.machine()!r}")
+        raise OSError(errno.ENOSYS, f"membarrier: no system call number known for {os.uname().machine!r}")
     answer = int(_syscall(ctypes.c_long(number), ctypes.c_int(command), ctypes.c_uint(0), ctypes.c_int(0)))
     if answer < 0:
         raise _failure("membarrier")

@@ -5,13 +5,9 @@ This module alone can be imported on any platform: what exists on Linux only is 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import platform
-import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -53,7 +49,7 @@ def require_linux(platform_name: str = sys.platform) -> None:
     reason = "this Python was built without it" if not hasattr(os, "memfd_create") else _memfd_refusal()
     if reason:
         raise UnsupportedPlatformError(
-            f"memfd_create does not work here ({reason}; kernel {platform.release()}), and a store lives in such a"
+            f"memfd_create does not work here ({reason}; kernel {os.uname().release}), and a store lives in such a"
             " memory. It needs Linux 3.17 or later and a Python that was built against glibc 2.27 or later or musl."
         )
 
@@ -79,7 +75,7 @@ def machine_facts() -> list[Fact]:
         _kernel(),
         _python(),
         *_memory_facts(),
-        *_advice_facts(),
+        *_huge_page_facts(),
         _shmem_enabled(),
         _barrier(),
         *_limit_facts(),
@@ -89,11 +85,15 @@ def machine_facts() -> list[Fact]:
 
 
 def _kernel() -> Fact:
+    import platform
+
     value = f"{platform.system()} {platform.release()} on {platform.machine()}"
     return Fact("platform", value, "ok")
 
 
 def _python() -> Fact:
+    import platform
+
     return Fact("python", f"{platform.python_implementation()} {platform.python_version()}", "ok")
 
 
@@ -135,41 +135,27 @@ def _read_only(fd: int) -> Fact:
     return Fact("read-only descriptors", "not enforced", "bad", "Readers could write to objects; use another kernel.")
 
 
-def _advice_facts() -> list[Fact]:
-    from . import libc
+def _huge_page_facts() -> list[Fact]:
+    """Whether memory can be had in huge pages, by which way, and what would give more."""
+    from . import warming
 
-    collapse = "First puts are slower: huge pages need Linux 6.1 or later, or shmem_enabled set to advise."
-    populate = "The warm reserve is filled more slowly: MADV_POPULATE_WRITE needs Linux 5.14 or later."
+    ways = warming.what_is_possible()
+    found = [way for way, reason in (("MADV_COLLAPSE", ways.collapse), ("MADV_HUGEPAGE", ways.hugepage)) if not reason]
+    value = f"by {found[0]}" if found else f"none (MADV_COLLAPSE: {ways.collapse}; MADV_HUGEPAGE: {ways.hugepage})"
+    advice = ways.advice and f"First puts are up to ten times slower. {ways.advice}"
     return [
-        _advice("MADV_COLLAPSE", libc.MADV_COLLAPSE, collapse),
-        _advice("MADV_POPULATE_WRITE", libc.MADV_POPULATE_WRITE, populate),
+        Fact("huge pages", value, "warn" if advice else "ok", advice),
+        _populate(ways.populate, is_needed=not found),
     ]
 
 
-def _advice(name: str, number: int, advice: str) -> Fact:
-    """Try it on 2 MiB of which one byte was touched: on untouched memory collapsing always fails."""
-    from . import libc, maps, memory
-
-    with contextlib.ExitStack() as stack:
-        try:
-            fd = memory.create_memory("jupyter-shm-probe", memory.HUGE)
-            stack.callback(os.close, fd)
-            probe = stack.enter_context(maps.map_shared(fd, 0, memory.HUGE, writable=True))
-            probe.view[0] = 1
-            _patiently(lambda: libc.madvise(probe.address, memory.HUGE, number))
-        except OSError as error:
-            return Fact(name, str(error), "warn", advice)
-    return Fact(name, "works", "ok")
-
-
-def _patiently(call: Callable[[], None], attempts: int = 20) -> None:
-    """Repeat what answers EAGAIN: collapsing does when a page is busy at that moment."""
-    for _ in range(attempts - 1):
-        try:
-            return call()
-        except BlockingIOError:
-            continue
-    return call()
+def _populate(reason: str, *, is_needed: bool) -> Fact:
+    if not reason:
+        return Fact("MADV_POPULATE_READ", "works", "ok")
+    if not is_needed:
+        return Fact("MADV_POPULATE_READ", f"{reason} (not needed)", "ok")
+    advice = "Memory is made ahead of demand page by page, which takes longer: use Linux 5.14 or later."
+    return Fact("MADV_POPULATE_READ", reason, "warn", advice)
 
 
 def _shmem_enabled() -> Fact:
@@ -202,10 +188,23 @@ def _limit_facts() -> list[Fact]:
         Fact("machine memory", format_size(limits.machine_memory()), "ok"),
         Fact("cgroup limit", "none" if group is None else format_size(group), "ok"),
         Fact("default capacity", format_size(limits.default_capacity()), "ok"),
+        _reserve(),
         _address_space(resource.getrlimit(resource.RLIMIT_AS)[0]),
         _file_size(resource.getrlimit(resource.RLIMIT_FSIZE)[0]),
         _open_files(limits.open_files_limit()),
     ]
+
+
+def _reserve() -> Fact:
+    from . import limits
+
+    try:
+        setting = limits.reserve_setting()
+    except SettingError as error:
+        return Fact("warm reserve", "refused", "bad", str(error))
+    if setting is None:
+        return Fact("warm reserve", f"{format_size(limits.default_reserve())} (default)", "ok")
+    return Fact("warm reserve", f"{format_size(setting) if setting else 'off'} ({limits.RESERVE})", "ok")
 
 
 def _address_space(limit: int) -> Fact:
@@ -241,7 +240,8 @@ def _open_files(limit: int) -> Fact:
 
 def _dev_shm() -> Fact:
     try:
-        value = format_size(shutil.disk_usage(_SHARED_MEMORY).total)
+        found = os.statvfs(_SHARED_MEMORY)
+        value = format_size(found.f_blocks * found.f_frsize)
     except OSError:
         value = "absent"
     return Fact(str(_SHARED_MEMORY), f"{value} (not used by the store)", "ok")

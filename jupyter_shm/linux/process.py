@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +39,8 @@ def detach(argv: Sequence[str], *, log: Path, pass_fds: Sequence[int] = (), env:
     Raises:
         OSError: The log cannot be opened, or this interpreter cannot be started.
     """
+    import subprocess  # a client that finds its store running needs none
+
     out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         # -I -S: nothing in the environment or in site-packages can hold up or break the process in between.

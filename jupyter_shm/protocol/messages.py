@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-WIRE = 2
+WIRE = 3
 """Version of this language.  Releases that share it work together; raise it when a message changes its meaning."""
 
 
@@ -62,16 +62,33 @@ class Reserve(Message, frozen=True, tag="reserve"):
     nbytes: Count  # bytes
 
 
+class ReserveNursery(Message, frozen=True, tag="reserve-nursery"):
+    """Ask for an extent to cut objects out of, and for slots that they will live in.
+
+    Answered by ``NurseryReserved``, which may be less than was asked for, or nothing.
+    """
+
+    number: Count
+    nbytes: Count  # bytes
+    slots: Count
+
+
+class Ring(Message, frozen=True, tag="ring"):
+    """There are entries in this client's ring, and its row says that the store does not look.  One-way."""
+
+
 class Commit(Message, frozen=True, tag="commit"):
     """Make the object in a reserved extent visible.  Answered by ``Committed``, after the index shows it."""
 
     number: Count
-    reservation: Count  # id of the reservation, from Reserved
+    reservation: Count  # id of the reservation, from Reserved, or of the nursery
     name: str  # "" for an anonymous object
     nbytes: Count  # bytes of the extent that the object covers, header included
     payload: Count  # bytes of the object's own data, for people
     created_ns: Count  # nanoseconds since 1970
     overwrite: bool  # False: refuse with `exists` when the name is taken
+    id: Count = 0  # out of a nursery: the object's, one of those that were promised
+    offset: Count = 0  # out of a nursery: where the object is, in bytes from the start of the heap
 
 
 class Abandon(Message, frozen=True, tag="abandon"):
@@ -185,6 +202,22 @@ class Reserved(Message, frozen=True, tag="reserved"):
     number: int
     id: int
     offset: int  # bytes from the start of the heap
+    is_huge: bool  # it lies in huge pages, which are written fastest through a map
+
+
+class NurseryReserved(Message, frozen=True, tag="nursery-reserved"):
+    """An extent to cut objects out of, from its beginning on.
+
+    The store's again after Abandon, but for what was committed.  An object begins at a multiple of what
+    ``tables.alignment`` says.
+    """
+
+    number: int
+    id: int  # 0: there is none to be had now
+    offset: int  # bytes from the start of the heap
+    nbytes: int
+    ids: tuple[int, ...]  # of objects to come
+    is_huge: bool  # as in Reserved
 
 
 class Committed(Message, frozen=True, tag="committed"):
@@ -275,6 +308,7 @@ class Accounts(Message, frozen=True, tag="accounts"):
     used: int  # sealed objects, held ones included
     held: int  # bytes of the extents whose names are gone, but which somebody still reads
     reserved: int  # extents that are being filled
+    reserve: int  # the warm reserve: free pages that have memory
     objects: int  # sealed objects
     names: int
     clients: int
@@ -299,6 +333,8 @@ Request: TypeAlias = (
     Hello
     | Forked
     | Reserve
+    | ReserveNursery
+    | Ring
     | Commit
     | Abandon
     | Cancel
@@ -313,4 +349,6 @@ Request: TypeAlias = (
     | Stats
     | Stop
 )
-Answer: TypeAlias = Welcome | Reserved | Committed | Done | Found | Ready | Page | Facts | People | Accounts | Refused
+Answer: TypeAlias = (
+    Welcome | Reserved | NurseryReserved | Committed | Done | Found | Ready | Page | Facts | People | Accounts | Refused
+)

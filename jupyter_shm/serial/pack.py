@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnpicklableError
-from .culprit import explain
 from .dtypes import MAX_TEXT, PlainDtype, plain
 from .meta import NDARRAY, PICKLE, ArraySpec
 from .pickler import Buffer, Pickler, flat
@@ -95,6 +94,8 @@ def _pack_pickle(obj: object) -> Packed:
         raise
     except Exception as error:
         name = type_name(type(obj))
+        from .culprit import explain  # only for who needs it
+
         raise UnpicklableError(f"cannot store this {name}: {explain(obj, error)}. Nothing was stored.") from error
     shape, dtype = _looks(obj)
     buffers = [memoryview(stream.getvalue()), *pickler.buffers]

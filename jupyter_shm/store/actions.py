@@ -31,6 +31,39 @@ class SetState:
 
 
 @dataclass(slots=True)
+class Promise:
+    """Make a FREE slot RESERVED for an object that will be cut out of a nursery."""
+
+    slot: int
+    generation: int
+    nursery: int
+
+
+@dataclass(slots=True)
+class Publish:
+    """Write the facts of an object into the slot that was promised, and make it LIVE."""
+
+    slot: int
+    record: Record
+
+
+@dataclass(slots=True)
+class SetTail:
+    """Write how many entries of a client's ring were read; after all that they say was done."""
+
+    row: int
+    tail: int
+
+
+@dataclass(slots=True)
+class SetLooking:
+    """Write whether a client's ring is looked at without its telling."""
+
+    row: int
+    is_looking: bool
+
+
+@dataclass(slots=True)
 class SetName:
     """Let a name mean a slot; ``old`` is the slot that it meant until now."""
 
@@ -104,6 +137,14 @@ class Send:
 
 
 @dataclass(slots=True)
+class Warm:
+    """Have a range of the heap, which nobody has, made ready to be written fast; tell ``Core.warmed`` what came of it."""
+
+    offset: int
+    nbytes: int
+
+
+@dataclass(slots=True)
 class Punch:
     """Give pages of the heap back to the system."""
 
@@ -121,6 +162,10 @@ class Exit:
 Action: TypeAlias = (
     WriteRecord
     | SetState
+    | Promise
+    | Publish
+    | SetTail
+    | SetLooking
     | SetName
     | ClearName
     | SetRow
@@ -130,6 +175,7 @@ Action: TypeAlias = (
     | ForgetClient
     | OpenTable
     | Send
+    | Warm
     | Punch
     | Exit
 )

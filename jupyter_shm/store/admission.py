@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..protocol import messages as m
 from . import report
 from .clients import Client
-from .entries import Reservation
+from .entries import Nursery, Reservation
 from .ledger import Ledger
 from .reclaim import GRACE
 
@@ -37,12 +37,14 @@ class Admission:
 
     Attributes:
         room: How many bytes the machine can give right now, for a put of so many; asked before an extent is granted.
+        spare: How many it can give to the warm reserve without feeling it.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._parked: list[Parked] = []
         self.room: Callable[[int], int] = _same
+        self.spare: Callable[[int], int] = _same
 
     def ask(self, client: Client, request: m.Reserve, now: float) -> Reservation | None:
         """Grant an extent; ``None``: it waits."""
@@ -50,6 +52,15 @@ class Admission:
         if entry is None:
             self._parked.append(Parked(client, request, now + ROOM_PATIENCE))
         return entry
+
+    def open_nursery(self, client: Client, number: int, nbytes: int, slots: int) -> Nursery | None:
+        """Grant a nursery; ``None``: there is none to be had, and nobody waits for one."""
+        ledger = self._ledger
+        if not (ledger.has_slots_for(slots) and ledger.fits(nbytes) and self.room(nbytes) >= nbytes):
+            return None
+        nursery = ledger.open_nursery(client.id, number, nbytes, slots)
+        ledger.warm.give_up(ledger.excess)
+        return nursery
 
     def retry(self, now: float) -> Iterator[tuple[Client, m.Reserve, Reservation | str]]:
         """Decide again about those who wait: what was granted, or the text of the refusal."""
@@ -63,7 +74,7 @@ class Admission:
             elif self._ledger.in_grace and _may_wait(waiting, now):
                 self._parked.append(waiting)
             else:
-                yield client, request, report.full(self._ledger, request.nbytes, room)
+                yield client, request, report.full(self._ledger, request.nbytes, room + self._ledger.warm.nbytes)
 
     def forget(self, client: Client) -> None:
         """This client waits no more."""
@@ -74,10 +85,15 @@ class Admission:
         return [waiting.until if self._ledger.in_grace else now for waiting in self._parked]
 
     def _grant(self, client: Client, request: m.Reserve, room: int) -> Reservation | None:
-        ledger = self._ledger
-        if not (ledger.has_slots() and ledger.fits(request.nbytes) and room >= request.nbytes):
+        ledger, nbytes = self._ledger, request.nbytes
+        if not (ledger.has_slots() and ledger.fits(nbytes) and room + ledger.warm.nbytes >= nbytes):
             return None
-        return ledger.reserve(client.id, request.number, request.nbytes)
+        warm = ledger.warm.nbytes
+        entry = ledger.reserve(client.id, request.number, nbytes)
+        if entry is not None:
+            cold = nbytes - (warm - ledger.warm.nbytes)
+            ledger.warm.give_up(max(ledger.excess, cold - room))
+        return entry
 
 
 def _may_wait(waiting: Parked, now: float) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ..protocol import messages as m
 from ..tables.layout import DYING
 from .clients import Client
+from .entries import Nursery
 from .ledger import Ledger, Object
 
 
@@ -30,22 +31,27 @@ class Aftermath:
     ended: frozenset[tuple[int, int]] = frozenset()
     last_client: int = 0
 
-    def answer(self, client: Client, request: m.Reserve | m.Commit | m.Delete) -> m.Answer:
+    def answer(self, client: Client, request: m.Reserve | m.ReserveNursery | m.Commit | m.Delete) -> m.Answer:
         """Answer a request that is not to be carried out again."""
         number = request.number
         if isinstance(request, m.Delete):
             return m.Done(number) if (client.id, number) in self.ended else _again(number)
-        if isinstance(request, m.Reserve):
-            for entry in client.reservations.values():
-                if entry.request == number:
-                    return m.Reserved(number, entry.id, entry.offset)
-            return _again(number)
+        if not isinstance(request, m.Commit):
+            return self._granted(client, request)
         object = self._made_by(client.id, number)
         if object is None:
             return _again(number)
         old = self._before(object)
         replaced = (old.version, self.ledger.label(old)) if old else (object.version - 1, "")
         return m.Committed(number, object.id, object.version, *replaced)
+
+    def _granted(self, client: Client, request: m.Reserve | m.ReserveNursery) -> m.Answer:
+        number = request.number
+        entry = next((entry for entry in client.reservations.values() if entry.request == number), None)
+        if isinstance(entry, Nursery):
+            ids = tuple(entry.promised)
+            return m.NurseryReserved(number, entry.id, entry.offset, entry.extent, ids, False)
+        return m.Reserved(number, entry.id, entry.offset, False) if entry else _again(number)
 
     def _made_by(self, client: int, number: int) -> Object | None:
         for object in self.ledger.objects.values():

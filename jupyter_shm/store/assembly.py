@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from .. import __version__
 from ..linux import packets
-from ..linux.limits import capacity_setting, default_capacity, heap_nbytes
+from ..linux.limits import capacity_setting, default_capacity, default_reserve, heap_nbytes, reserve_setting
+from ..linux.memory import HUGE
 from ..sizes import format_size
 from .actions import SetEnder
 from .aftermath import Aftermath
@@ -122,6 +123,10 @@ def _restore_books(regions: Regions, points: CrashPoints | None) -> Aftermath:
 def _daemon(doorway: Doorway, regions: Regions, vault: Vault, aftermath: Aftermath) -> Daemon:
     index, ledger = regions.index, aftermath.ledger
     index.note_start(os.getpid())
+    wanted = reserve_setting()
+    # No more than a quarter: a small store needs its capacity for objects.
+    ledger.warm.target = min(default_reserve() if wanted is None else wanted, ledger.capacity // 4) // HUGE * HUGE
+    ledger.warm.note_put(time.monotonic())
     ledger.read_label = lambda entry: regions.label(entry.offset, entry.nbytes)
     python = platform.python_version()
     us = Identity(index.store, os.getpid(), __version__, python, index.since / 1e9, index.starts)

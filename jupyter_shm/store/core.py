@@ -16,9 +16,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..errors import InvalidKeyError, InvalidNameError
 from ..protocol import messages as m
-from ..protocol.names import encode_name
 from ..tables.layout import FREE, LIVE, MAX_CLIENTS, RESERVED, Record, object_id
 from . import report
 from .actions import (
@@ -30,25 +28,31 @@ from .actions import (
     Punch,
     Send,
     SetEnder,
-    SetName,
+    SetLooking,
     SetReads,
     SetRow,
     SetState,
+    SetTail,
+    Warm,
     WriteRecord,
 )
 from .admission import Admission
 from .aftermath import Aftermath
 from .clients import Client, Clients
+from .commits import Commits
+from .entries import Nursery
 from .holders import Holders
 from .inquiries import Identity, Inquiries
 from .ledger import Ledger, Object, Reservation
+from .nurseries import Nurseries
 from .reclaim import Reclaim
+from .rows import applied, refused
 
 IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
 
 
-CHANGES = (m.Reserve, m.Commit, m.Delete)
+CHANGES = (m.Reserve, m.ReserveNursery, m.Commit, m.Delete)
 """Requests that change something: their numbers are in the rows."""
 
 
@@ -81,9 +85,13 @@ class Core:
         self._idle_since = now
         self._asking: list[Client] = []
         self._reclaim = Reclaim(ledger, holders)
+        self._nurseries = Nurseries(ledger, holders, self.admission, self._condemn)
+        self._commits = Commits(ledger, holders, self._nurseries, self._condemn)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
             m.Forked: self._forked,
             m.Reserve: self._reserve,
+            m.ReserveNursery: self._open_nursery,
+            m.Ring: lambda *_: [],  # read with every packet
             m.Abandon: self._abandon,
             m.Cancel: self._cancel,
             m.Delete: self._delete,
@@ -113,7 +121,7 @@ class Core:
         """
         self._reclaim.stamp(now)
         if isinstance(message, m.Hello):
-            return self._hello(conn, message)
+            return self._hello(conn, message, now)
         client = self.clients.get(conn)
         if client is None:
             return []  # refused at hello, and told so
@@ -121,16 +129,18 @@ class Core:
             client.question = message
             self._asking.append(client)
             return []
+        told = self._nurseries.read(client, now)
         if isinstance(message, CHANGES) and message.number <= client.applied:
-            return [Send(conn, self.aftermath.answer(client, message))]
+            return [*told, Send(conn, self.aftermath.answer(client, message))]
         if isinstance(message, m.Commit):
-            return self._commit(client, message, contained)
-        return self._verbs[type(message)](client, message, now)
+            actions = self._commits.commit(client, message, contained)
+            return [*told, *actions, *self.inquiries.announce(message.name)]
+        return told + self._verbs[type(message)](client, message, now)
 
     def refused(self, conn: int, number: int, reason: str, text: str) -> list[Action]:
         """A request that changes something cannot be carried out, for a reason that only the daemon can see."""
         client = self.clients.get(conn)
-        return self._refuse(client, number, reason, text) if client is not None else []
+        return refused(client, number, reason, text) if client is not None else []
 
     def hung_up(self, conn: int, now: float) -> list[Action]:
         """The peer's end is closed: its reservations, anonymous objects and leases are over.
@@ -142,6 +152,7 @@ class Core:
         if client is None:
             return []
         self.inquiries.hung_up(conn)
+        self._nurseries.forget(client)
         self._asking = [other for other in self._asking if other is not client]
         self.admission.forget(client)
         self._reclaim.forget(client.id, now)
@@ -187,17 +198,38 @@ class Core:
     def settle(self, now: float) -> list[Action]:
         """All sockets were drained: free what can be freed, and decide about those who wait for room."""
         self._reclaim.stamp(now)
-        actions = self._reclaim.look(now)
+        actions = self._nurseries.read_all(now) if self._asking else self._nurseries.look(now)
+        actions += self._reclaim.look(now)
+        self.ledger.warm.settle(now)
         for client, request, found in self.admission.retry(now):
             if isinstance(found, Reservation):
                 actions += self._granted(client, request, found)
             else:
-                actions += self._refuse(client, request.number, "full", found)
+                actions += refused(client, request.number, "full", found)
         if self.ledger.objects or self.clients:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
             actions.append(Exit(f"no client and no object for {IDLE_EXIT:.0f} seconds"))
-        return actions
+        return [*actions, *self._punch_spoilt(), *self._warm_next(now)]
+
+    def warmed(self, huge: int, present: int) -> list[Action]:
+        """The warmer has told what came of a ``Warm``.
+
+        Args:
+            huge: Bytes that are in huge pages now.
+            present: Bytes that have memory, but in small pages.
+        """
+        warm = self.ledger.warm
+        warm.warmed(huge, present)
+        warm.give_up(self.ledger.excess)
+        return self._punch_spoilt()
+
+    def _punch_spoilt(self) -> list[Action]:
+        return [Punch(offset, nbytes) for offset, nbytes in self.ledger.warm.take_spoilt()]
+
+    def _warm_next(self, now: float) -> list[Action]:
+        step = self.ledger.warm.next_step(self.admission.spare, now)
+        return [Warm(*step)] if step else []
 
     def deadline(self, now: float) -> float | None:
         """When to drain, ``answer`` and ``settle`` at the latest, in the clock's seconds; ``None``: after an event."""
@@ -206,8 +238,8 @@ class Core:
             return now
         times = self.admission.deadlines(now)
         due = self._reclaim.next_look()
-        if due is not None:
-            times.append(due)
+        others = (due, self.ledger.warm.deadline(now), self._nurseries.next_look())
+        times += [time for time in others if time is not None]
         if not self.clients and not self.ledger.objects:
             times.append(self._idle_since + IDLE_EXIT)
         return min(times, default=None)
@@ -216,11 +248,14 @@ class Core:
         """Where a client's reservation is: ``(offset, bytes)``, or ``None`` if it has no such one."""
         client = self.clients.get(conn)
         entry = client.reservations.get(reservation) if client else None
+        if isinstance(entry, Nursery):
+            start = min(start for start, _ in entry.spans())
+            return start, entry.offset + entry.extent - start
         return (entry.offset, entry.extent) if entry else None
 
     # --- after a store that died --------------------------------------------------------------------------------
 
-    def resume(self, conn: int, id: int, row: int, hello: m.Hello, applied: int) -> None:
+    def resume(self, conn: int, id: int, row: int, hello: m.Hello, number: int, tail: int, now: float) -> None:
         """Go on with a client that an earlier store has welcomed.
 
         Args:
@@ -228,10 +263,13 @@ class Core:
             id: As the earlier store has noted it.
             row: The same.
             hello: The same.
-            applied: What the row says.
+            number: What the row says.
+            tail: The same.
+            now: Seconds.
         """
-        applied = max(applied, self.aftermath.applied.get(id, 0))
-        self.clients.resume(conn, id, row, hello, applied)
+        client = self.clients.resume(conn, id, row, hello, max(number, self.aftermath.applied.get(id, 0)))
+        client.tail = tail
+        self._nurseries.resume(client, now)
 
     def recover(self) -> list[Action]:
         """Everybody was resumed: let the rows say what the slots say, and take back what has no owner any more.
@@ -266,7 +304,8 @@ class Core:
 
     # --- requests ----------------------------------------------------------------------------------------------
 
-    def _hello(self, conn: int, hello: m.Hello) -> list[Action]:
+    def _hello(self, conn: int, hello: m.Hello, now: float) -> list[Action]:
+        self.ledger.warm.note_put(now)  # the first one may come soon
         is_new = conn not in self.clients
         client = self.clients.admit(conn, hello) if is_new else self.clients[conn]
         if client is None:
@@ -276,7 +315,9 @@ class Core:
         welcome = m.Welcome(client.id, client.row, us.store, us.pid, self.ledger.capacity, us.package, us.python)
         if not is_new:
             return [Send(conn, welcome)]  # seen again: the store died before it was known that it had been welcomed
-        return [SetRow(client.row, client.id, 0), OpenTable(conn, client.id), NoteClient(conn), Send(conn, welcome)]
+        fresh: list[Action] = [SetTail(client.row, 0), SetLooking(client.row, False)]
+        fresh.append(SetRow(client.row, client.id, 0))
+        return [*fresh, OpenTable(conn, client.id), NoteClient(conn), Send(conn, welcome)]
 
     def _forked(self, client: Client, request: m.Forked, _now: float) -> list[Action]:
         client.hello = msgspec.structs.replace(client.hello, pid=request.pid)
@@ -284,7 +325,8 @@ class Core:
 
     def _reserve(self, client: Client, request: m.Reserve, now: float) -> list[Action]:
         if request.nbytes < 1:
-            return self._refuse(client, request.number, "protocol", f"cannot reserve {request.nbytes} bytes")
+            return refused(client, request.number, "protocol", f"cannot reserve {request.nbytes} bytes")
+        self.ledger.warm.note_put(now)
         entry = self.admission.ask(client, request, now)
         return [] if entry is None else self._granted(client, request, entry)
 
@@ -292,71 +334,19 @@ class Core:
         client.reservations[entry.id] = entry
         facts = (entry.generation, self.ledger.sequence, client.id, 0, request.number, entry.offset, entry.extent)
         record = Record(*facts, 0, 0, 0, 0, 0, b"")
+        is_huge = self.ledger.warm.is_huge(entry.offset, entry.extent)
         return [
+            *self._punch_spoilt(),  # before the memory that this makes room for is touched
             WriteRecord(entry.slot, record),
             SetState(entry.slot, entry.generation, RESERVED),
-            self._applied(client, request.number),
-            Send(client.conn, m.Reserved(request.number, entry.id, entry.offset)),
+            applied(client, request.number),
+            Send(client.conn, m.Reserved(request.number, entry.id, entry.offset, is_huge)),
         ]
 
-    def _commit(self, client: Client, request: m.Commit, contained: tuple[int, ...]) -> list[Action]:
-        entry = client.reservations.get(request.reservation)
-        if entry is None or not 0 < request.nbytes <= entry.extent:
-            text = f"client {client.id} has no reservation {request.reservation} of {request.nbytes} bytes or more"
-            return self._refuse(client, request.number, "bad-reservation", text)
-        try:
-            name = encode_name(request.name) if request.name else b""
-        except (InvalidNameError, InvalidKeyError) as error:
-            return self._refuse(client, request.number, error.reason, str(error))
-        old = self.ledger.names.get(request.name) if name else None
-        if old is not None and not request.overwrite:
-            return self._refuse(client, request.number, "exists", report.exists(old, self.ledger))
-        contained = tuple(dict.fromkeys(contained))
-        for id in contained:
-            if not self._may_contain(client, id):
-                text = f"object {id}, whose bytes the new one refers to, is gone; put a copy of the data"
-                return self._refuse(client, request.number, "contained-gone", text)
-        return self._seal(client, request, entry, name, old, contained)
-
-    def _seal(
-        self,
-        client: Client,
-        request: m.Commit,
-        entry: Reservation,
-        name: bytes,
-        old: Object | None,
-        contained: tuple[int, ...],
-    ) -> list[Action]:
-        del client.reservations[entry.id]
-        object = self.ledger.seal(
-            entry,
-            name=request.name,
-            request=request.number,
-            label=client.hello.label,
-            nbytes=request.nbytes,
-            payload=request.payload,
-            created_ns=request.created_ns,
-            version=old.version + 1 if old else 1,
-            contained=contained,
-        )
-        # In this order: a store that dies in between leaves two slots with one extent, or two names with one meaning,
-        # and the next one knows which of them counts (``restore``).
-        actions: list[Action] = [
-            WriteRecord(object.slot, _record(object, name)),
-            SetState(object.slot, object.generation, LIVE),
-            SetState(entry.slot, entry.generation, FREE),
-        ]
-        if name:
-            actions.append(SetName(name, object.slot, old.slot if old else None))
-            if old is not None:
-                actions += self._condemn(old, keep_name=True)
-            self.ledger.names[object.name] = object
-        else:
-            client.anonymous[object.id] = object
-        replaced = (old.version, self.ledger.label(old)) if old else (0, "")
-        answer = m.Committed(request.number, object.id, object.version, *replaced)
-        actions += [self._applied(client, request.number), Send(client.conn, answer)]
-        return actions + self.inquiries.announce(object.name)
+    def _open_nursery(self, client: Client, request: m.ReserveNursery, now: float) -> list[Action]:
+        self.ledger.warm.note_put(now)
+        *actions, answer = self._nurseries.open(client, request)
+        return [*self._punch_spoilt(), *actions, applied(client, request.number), answer]
 
     def _abandon(self, client: Client, request: m.Abandon, _now: float) -> list[Action]:
         entry = client.reservations.get(request.reservation)
@@ -366,6 +356,8 @@ class Core:
         number = request.number
         self.inquiries.cancel(client, number)
         actions: list[Action] = []
+        if not number:
+            return actions  # what came by the ring has no number
         for entry in [entry for entry in client.reservations.values() if entry.request == number]:
             actions += self._release(client, entry)
         for object in [object for object in client.anonymous.values() if object.request == number]:
@@ -376,12 +368,12 @@ class Core:
         object = self.ledger.meant(request.name, request.id)
         if object is None:
             # Not a question that has to wait for a drain: deletes and named puts are answered in the order they came.
-            return self._refuse(client, request.number, "not-found", report.missing(request.name, request.id))
+            return refused(client, request.number, "not-found", report.missing(request.name, request.id))
         object.ender = (client.id, request.number)
         return [
             SetEnder(object.slot, *object.ender),
             *self._condemn(object),
-            self._applied(client, request.number),
+            applied(client, request.number),
             Send(client.conn, m.Done(request.number)),
         ]
 
@@ -397,7 +389,7 @@ class Core:
         return self.inquiries.people(client, request)
 
     def _stats(self, client: Client, request: m.Stats, now: float) -> list[Action]:
-        return self.inquiries.stats(client, request, now)
+        return [*self._nurseries.read_all(now), *self.inquiries.stats(client, request, now)]
 
     def _stop(self, client: Client, request: m.Stop, _now: float) -> list[Action]:
         others = [other.hello for other in self.clients if other.hello.pid != client.hello.pid]
@@ -418,40 +410,8 @@ class Core:
         return self._give_back(entry)
 
     def _give_back(self, entry: Reservation) -> list[Action]:
+        if isinstance(entry, Nursery):
+            return self._nurseries.close(entry)
         offset, nbytes = self.ledger.release(entry)
         actions: list[Action] = [SetState(entry.slot, entry.generation, FREE)]
         return [*actions, Punch(offset, nbytes)] if nbytes else actions
-
-    def _may_contain(self, client: Client, id: int) -> bool:
-        object = self.ledger.objects.get(id)
-        if object is None:
-            return False
-        is_leased = self.holders.holds(client.id, object.slot, object.generation)
-        return object.state == LIVE or is_leased or object.containers > 0
-
-    # --- answers ------------------------------------------------------------------------------------------------
-
-    def _applied(self, client: Client, number: int) -> Action:
-        client.applied = number
-        return SetRow(client.row, client.id, number)
-
-    def _refuse(self, client: Client, number: int, reason: str, text: str) -> list[Action]:
-        return [self._applied(client, number), Send(client.conn, m.Refused(number, reason, text))]
-
-
-def _record(object: Object, name: bytes) -> Record:
-    return Record(
-        object.generation,
-        object.sequence,
-        object.client,
-        len(object.contained),
-        object.request,
-        object.offset,
-        object.extent,
-        object.nbytes,
-        object.payload,
-        object.created_ns,
-        object.version,
-        len(name),
-        name,
-    )

@@ -19,6 +19,7 @@ import msgspec
 from ..errors import ProtocolError
 from ..linux import packets
 from ..linux.barrier import membarrier_expedited
+from ..linux.limits import machine_memory
 from ..protocol import messages as m
 from ..protocol import wire
 from ..protocol.session import DISCARDING, RESUMED
@@ -27,16 +28,21 @@ from . import succession
 from .core import Core
 from .doorway import Doorway
 from .entrance import Entrance
+from .heating import MARGIN, Heating
 from .lifeline import Lifeline
 from .lodging import ClientNote, client_key, encode_note, wait_key
 from .peers import Peer
 from .regions import Regions, TableMemory, room_for
 from .vault import Vault
+from .writes import writes
 
 log = logging.getLogger("jupyter_shm.store")
 
 BATCH = 512
 """Packets taken from one socket at a time.  A queue holds fewer, so whatever was sent before a drain began is in."""
+
+AWAKE = 50e-6 if len(os.sched_getaffinity(0)) > 1 else 0.0
+"""Seconds for which the next packet is looked for before it is waited for: about what a wake-up takes."""
 
 DRAIN_ROUNDS = 8
 """Times that a drain asks for ready sockets; one answer names 1,023 of them at most, and there are up to 4,096."""
@@ -58,6 +64,7 @@ class Daemon:
         self._vault = vault
         self._core = core
         core.admission.room = lambda nbytes: room_for(nbytes, core.ledger.reserved)
+        core.admission.spare = lambda nbytes: room_for(nbytes, core.ledger.reserved + machine_memory() // MARGIN)
         self._identity = identity
         self._peers: dict[int, Peer] = {}  # by fd, which is also the core's `conn`
         self._by_pidfd: dict[int, Peer] = {}  # those that are only waited for until their process ends
@@ -65,20 +72,17 @@ class Daemon:
         self._unlodged: list[Peer] = []  # whose Wait at the head the keeper does not have yet
         self._answered: list[Peer] = []  # whose packet at the head may be done now
         self._exit: str | None = None
+        self._awake_until = 0.0
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup, select.EPOLLIN)
         self._entrance = Entrance(doorway, self._epoll, vault)
         self._lifeline = Lifeline(vault, self._epoll)
+        self._heating = Heating(regions.heap_read_only, core, self._epoll)
         self._do: dict[type, Callable[..., None]] = {
-            a.WriteRecord: lambda do: regions.index.write_record(do.slot, do.record),
-            a.SetState: lambda do: regions.index.set_state(do.slot, do.generation, do.state),
-            a.SetName: lambda do: regions.index.set_name(do.name, do.slot, do.old),
-            a.ClearName: lambda do: regions.index.clear_name(do.name, do.slot),
-            a.SetRow: lambda do: regions.index.set_row(do.row, do.client, do.number),
-            a.SetEnder: lambda do: regions.index.set_ender(do.slot, do.client, do.number),
-            a.SetReads: lambda do: regions.index.set_reads(do.slot, do.reads),
-            a.Punch: self._punch,
+            **writes(regions.index),
+            a.Punch: lambda do: regions.give_back(do.offset, do.nbytes),
+            a.Warm: lambda do: self._perform(self._heating.warm(do)),
             a.NoteClient: lambda do: self._note(self._peers[do.conn]),
             a.ForgetClient: lambda do: self._forget(self._peers[do.conn]),
             a.OpenTable: self._open_table,
@@ -97,7 +101,7 @@ class Daemon:
         An exception is the end of this process and not of the store: nothing is let go of, and the keeper goes on.
         """
         while self._exit is None:
-            self._poll(self._patience())
+            self._wait()
             if time.monotonic() >= self._entrance.next_try:
                 self._entrance.try_again()
             deadline = self._core.deadline(time.monotonic())
@@ -124,7 +128,8 @@ class Daemon:
         peer.client, peer.leases = note.client, TableMemory(note.client, table)
         self._core.holders.add(note.client, peer.leases.table)
         owner, number = self._regions.index.row(note.row)
-        self._core.resume(conn, note.client, note.row, note.hello, number if owner == note.client else 0)
+        number, tail = (number, self._regions.index.tail(note.row)) if owner == note.client else (0, 0)
+        self._core.resume(conn, note.client, note.row, note.hello, number, tail, time.monotonic())
         self._epoll.register(conn, peer.mask)
 
     def recover(self, has_crashed: bool) -> None:
@@ -164,6 +169,13 @@ class Daemon:
         deadline = next_try if deadline is None else min(deadline, next_try)
         return -1 if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
+    def _wait(self) -> None:
+        """Wait for events; for a moment after a packet without sleeping, for who sent it may send the next one."""
+        while time.monotonic() < self._awake_until:
+            if self._poll(0):
+                return
+        self._poll(self._patience())
+
     def _poll(self, timeout: float) -> int:
         events = self._epoll.poll(timeout)
         for fd, mask in events:
@@ -175,6 +187,8 @@ class Daemon:
             elif fd == self._lifeline.fd:
                 self._lifeline.hear()
                 self._mind_keeper()
+            elif fd == self._heating.fd:
+                self._perform(self._heating.hear())
             elif fd == self._entrance.listener:
                 self._accept()
             elif fd == self._wakeup:
@@ -234,6 +248,7 @@ class Daemon:
         self._answered.append(peer)
         self._go_on()
         index.set_at_work(0)
+        self._awake_until = time.monotonic() + AWAKE
 
     def _handle_packet(self, peer: Peer, packet: packets.Packet) -> None:
         try:
@@ -271,7 +286,7 @@ class Daemon:
             self._end_wait(peer, message.number)
         elif isinstance(message, m.Commit):
             try:
-                contained = self._contained(peer, message)
+                contained = self._regions.contained_in(message, self._core.extent_of(peer.fd, message.reservation))
             except ProtocolError as error:
                 return self._core.refused(peer.fd, message.number, error.reason, str(error))
         return self._core.received(peer.fd, message, time.monotonic(), contained)
@@ -321,12 +336,6 @@ class Daemon:
         if number in peer.waits:
             peer.waits.discard(number)
             self._vault.let_go(wait_key(peer.client, number))
-
-    def _contained(self, peer: Peer, message: m.Commit) -> tuple[int, ...]:
-        extent = self._core.extent_of(peer.fd, message.reservation)
-        if extent is None or message.nbytes > extent[1]:
-            return ()  # the core refuses it, with the reason
-        return self._regions.contained(extent[0], message.nbytes)
 
     def _end_of_packets(self, peer: Peer) -> None:
         """The queue is empty for ever.  A peer that only stopped sending keeps its leases until it hangs up."""
@@ -403,13 +412,6 @@ class Daemon:
             return
         self._core.holders.add(action.client, peer.leases.table)
 
-    def _punch(self, action: a.Punch) -> None:
-        try:
-            self._regions.punch(action.offset, action.nbytes)
-        except OSError:
-            # The memory stays the store's until it is written again: no reason to end.
-            log.exception("%d bytes at %d cannot be given back", action.nbytes, action.offset)
-
     def _note(self, peer: Peer) -> None:
         """Have connection and lease table kept: before the client is welcomed, and whenever its note changes."""
         client = self._core.clients.get(peer.fd)
@@ -480,6 +482,7 @@ class Daemon:
     def _close(self) -> None:
         assert self._exit is not None
         self._vault.say_ended(self._exit)
+        self._heating.close()
         self._entrance.close()
         for peer in list(self._peers.values()):
             peer.flush()

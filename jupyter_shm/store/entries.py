@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..tables.layout import LIVE
 
@@ -18,7 +18,21 @@ class Reservation:
     request: int
     offset: int
     extent: int  # bytes
-    pages: int  # that came into use with it
+
+
+@dataclass(eq=False, slots=True)
+class Nursery(Reservation):
+    """An extent that a client cuts objects out of, from its beginning on; what is left of it is told by the entry.
+
+    The slots that the objects will live in were promised with it, and are in state RESERVED.
+    """
+
+    promised: dict[int, None] = field(default_factory=dict)  # ids
+    gaps: list[tuple[int, int]] = field(default_factory=list)  # (start, end): passed over, and perhaps still written
+
+    def spans(self) -> list[tuple[int, int]]:
+        """All that is left: ``(start, end)`` of each part."""
+        return [*self.gaps, (self.offset, self.offset + self.extent)]
 
 
 @dataclass(eq=False, slots=True)

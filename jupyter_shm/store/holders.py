@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..tables.leases import LeaseTable, page_of
+from ..tables.ring import Entry
 
 
 class Holders:
@@ -32,6 +33,11 @@ class Holders:
         """Does this client hold a lease on this very object?"""
         table = self._tables.get(client)
         return table is not None and table.holds(slot, generation)
+
+    def ring(self, client: int, tail: int, limit: int) -> list[Entry]:
+        """The entries of a client's ring behind ``tail``, ``limit`` at most."""
+        table = self._tables.get(client)
+        return [] if table is None or table.ring_head == tail else table.ring(tail, limit)
 
     def look(self) -> Look:
         """Look at many objects at one time."""

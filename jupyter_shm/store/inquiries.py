@@ -79,6 +79,7 @@ class Inquiries:
             used=ledger.used,
             held=ledger.held,
             reserved=ledger.reserved,
+            reserve=ledger.warm.nbytes,
             objects=len(ledger.objects),
             names=len(ledger.names),
             clients=len(self._clients),

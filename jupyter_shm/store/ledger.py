@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from operator import attrgetter
 
-from ..tables.layout import DYING, LIVE, MAX_OBJECTS, object_id
-from .entries import Object, Reservation
-from .extents import PAGE, Extents, pages_alone
+from ..tables.layout import DYING, LIVE, MAX_OBJECTS, generation_of, object_id, slot_of
+from .coverage import Coverage
+from .entries import Nursery, Object, Reservation
+from .extents import PAGE, Extents
+from .reserve import Reserve
 
 FIRST_BACKOFF = 0.05
 """Seconds between the first two looks at an object that is still held."""
@@ -35,6 +37,7 @@ class Ledger:
 
     Attributes:
         read_label: Reads the label of an object whose label is ``None``.  Whoever has the heap sets it.
+        warm: The warm reserve; empty, and without a wanted size, until somebody gives it one.
     """
 
     capacity: int
@@ -46,16 +49,18 @@ class Ledger:
     sequence: int = 0
     held: int = 0  # bytes of extents of DYING objects that somebody still holds
     payload: int = 0  # bytes of data of all objects
-    reserved_pages: int = 0
     extents: Extents = field(init=False)
+    warm: Reserve = field(init=False)
     read_label: Callable[[Object], str] = _no_label
     in_grace: int = 0  # DYING objects that nobody has looked at yet
+    _sealed: Coverage = field(default_factory=Coverage)
     _generations: list[int] = field(default_factory=list)  # of each slot ever used
     _by_slot: list[Object | None] = field(default_factory=list)
     _free_slots: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.extents = Extents(self.heap_nbytes)
+        self.warm = Reserve(self.extents, self.heap_nbytes)
 
     @classmethod
     def restored(
@@ -97,31 +102,40 @@ class Ledger:
     def _restore_slots(self) -> None:
         sealed = [(object.offset, object.extent) for object in self.objects.values()]
         reserved = [(entry.offset, entry.extent) for entry in self.reservations.values()]
-        self.extents = Extents.restored(self.heap_nbytes, chain(sealed, reserved))
-        for entry, pages in zip(self.reservations.values(), pages_alone(reserved, sealed), strict=True):
-            entry.pages = pages
-            self.reserved_pages += pages
+        nurseries = [entry for entry in self.reservations.values() if isinstance(entry, Nursery)]
+        gaps = [(start, end - start) for nursery in nurseries for start, end in nursery.gaps]
+        spans = (span for span in chain(sealed, reserved, gaps) if span[1])
+        self.extents = Extents.restored(self.heap_nbytes, spans)
+        self.warm = Reserve(self.extents, self.heap_nbytes)
+        for offset, nbytes in sealed:
+            self._sealed.add(offset, nbytes)
         self._by_slot = [None] * len(self._generations)
         for object in self.objects.values():
             self._by_slot[object.slot] = object
         taken = {entry.slot for entry in self.reservations.values()}
+        taken.update(slot_of(id) for nursery in nurseries for id in nursery.promised)
         last = len(self._generations) - 1
         self._free_slots = [s for s in range(last, -1, -1) if self._by_slot[s] is None and s not in taken]
 
     @property
     def reserved(self) -> int:
-        """Bytes of pages that came into use with extents that are being filled."""
-        return self.reserved_pages * PAGE
+        """Bytes of pages of extents that are being filled, and of nurseries, but for those that objects share."""
+        return self.extents.pages_used * PAGE - self.warm.nbytes - self.used
 
     @property
     def used(self) -> int:
         """Bytes of pages of sealed objects."""
-        return (self.extents.pages_used - self.reserved_pages) * PAGE
+        return self._sealed.pages * PAGE
 
     @property
     def free(self) -> int:
-        """Bytes that may still be taken."""
-        return max(0, self.capacity - self.extents.pages_used * PAGE)
+        """Bytes that may still be taken; the warm reserve is given up for them."""
+        return max(0, self.capacity - self.extents.pages_used * PAGE + self.warm.nbytes)
+
+    @property
+    def excess(self) -> int:
+        """Bytes of the warm reserve for which there is no capacity any more."""
+        return max(0, self.extents.pages_used * PAGE - self.capacity)
 
     def fits(self, nbytes: int) -> bool:
         """Is there capacity for an extent of this size now?"""
@@ -134,20 +148,57 @@ class Ledger:
 
     def reserve(self, client: int, request: int, nbytes: int) -> Reservation | None:
         """Take a slot and an extent.  ``None`` when the heap's address space has no interval that is long enough."""
-        taken = self.extents.take(nbytes)
+        taken = self.warm.take(nbytes) or self.extents.take(nbytes)
         if taken is None:
             return None
-        offset, extent, pages = taken
         slot, generation = self._take_slot()
-        reservation = Reservation(object_id(slot, generation), slot, generation, client, request, offset, extent, pages)
+        reservation = Reservation(object_id(slot, generation), slot, generation, client, request, taken[0], taken[1])
         self.reservations[reservation.id] = reservation
-        self.reserved_pages += pages
         return reservation
 
+    def has_slots_for(self, count: int) -> bool:
+        """Are there as many slots to promise, and as many again for everybody else?"""
+        return self.max_objects - len(self._generations) + len(self._free_slots) >= 2 * count + 2
+
+    def open_nursery(self, client: int, request: int, nbytes: int, slots: int) -> Nursery | None:
+        """Take a slot, an extent, and slots for the objects that will be cut out of it; otherwise as ``reserve``."""
+        plain = self.reserve(client, request, nbytes)
+        if plain is None:
+            return None
+        facts = (plain.id, plain.slot, plain.generation, client, request, plain.offset, plain.extent)
+        promised = (object_id(*self._take_slot()) for _ in range(slots))
+        nursery = self.reservations[plain.id] = Nursery(*facts, promised=dict.fromkeys(promised))
+        return nursery
+
+    def cut(self, nursery: Nursery, offset: int, nbytes: int) -> None:
+        """Cut an extent out of a nursery.
+
+        Args:
+            nursery: One of whose ``spans`` holds the extent.
+            offset: Of the extent.
+            nbytes: Of the extent, rounded.
+        """
+        end, behind = nursery.offset + nursery.extent, offset + nbytes
+        if offset < nursery.offset:
+            start, stop = next(gap for gap in nursery.gaps if gap[0] <= offset < gap[1])
+            nursery.gaps.remove((start, stop))
+            nursery.gaps += [gap for gap in ((start, offset), (behind, stop)) if gap[0] < gap[1]]
+            return
+        if offset > nursery.offset:
+            # Another thread of the client may still write there, and commit later.
+            nursery.gaps.append((nursery.offset, offset))
+        nursery.offset, nursery.extent = behind, end - behind
+
+    def free_slot(self, slot: int) -> None:
+        """A promised slot is nobody's any more; the next to live in it is of another generation."""
+        self._free_slots.append(slot)
+
     def release(self, reservation: Reservation) -> tuple[int, int]:
-        """Take a reservation back, unused: the pages to punch, as ``Extents.give_back`` says."""
+        """Take a reservation back, unused: the pages to punch, as ``Reserve.give_back`` says."""
         self._forget(reservation)
-        return self.extents.give_back(reservation.offset, reservation.extent)
+        if not reservation.extent:
+            return reservation.offset, 0
+        return self.warm.give_back(reservation.offset, reservation.extent)
 
     def seal(self, reservation: Reservation, **facts: object) -> Object:
         """Turn a reservation's extent into an object, in a slot of its own.
@@ -157,21 +208,39 @@ class Ledger:
         """
         slot, generation = self._take_slot()
         self._forget(reservation)
+        place = (reservation.offset, reservation.extent)
+        return self._add(object_id(slot, generation), reservation.client, place, facts)
+
+    def seal_piece(self, nursery: Nursery, id: int, place: tuple[int, int], **facts: object) -> Object:
+        """Turn an extent that was cut out of a nursery into an object, in a slot that was promised with it.
+
+        Args:
+            nursery: Where it came from.
+            id: One of ``nursery.promised``.
+            place: Offset and bytes of the extent.
+            facts: As for ``seal``.
+        """
+        del nursery.promised[id]
+        return self._add(id, nursery.client, place, facts)
+
+    def _add(self, id: int, client: int, place: tuple[int, int], facts: dict[str, object]) -> Object:
+        slot = slot_of(id)
         self.sequence += 1
         object = Object(
-            id=object_id(slot, generation),
+            id=id,
             slot=slot,
-            generation=generation,
+            generation=generation_of(id),
             sequence=self.sequence,
-            client=reservation.client,
-            offset=reservation.offset,
-            extent=reservation.extent,
+            client=client,
+            offset=place[0],
+            extent=place[1],
             **facts,  # type: ignore[arg-type]
         )
-        self.objects[object.id] = self._by_slot[slot] = object
+        self.objects[id] = self._by_slot[slot] = object
+        self._sealed.add(*place)
         self.payload += object.payload
-        for id in object.contained:
-            self.objects[id].containers += 1
+        for inner in object.contained:
+            self.objects[inner].containers += 1
         return object
 
     def condemn(self, object: Object) -> None:
@@ -191,7 +260,7 @@ class Ledger:
             self.held += object.extent if is_held else -object.extent
 
     def free_object(self, object: Object) -> tuple[int, int]:
-        """A DYING object that nobody holds is gone: the pages to punch, as ``Extents.give_back`` says."""
+        """A DYING object that nobody holds is gone: the pages to punch, as ``Reserve.give_back`` says."""
         self.set_held(object, False)
         del self.objects[object.id]
         self._by_slot[object.slot] = None
@@ -199,7 +268,8 @@ class Ledger:
         for id in object.contained:
             self.objects[id].containers -= 1
         self._free_slots.append(object.slot)
-        return self.extents.give_back(object.offset, object.extent)
+        self._sealed.remove(object.offset, object.extent)
+        return self.warm.give_back(object.offset, object.extent)
 
     def label(self, object: Object) -> str:
         """Who published an object, for people."""
@@ -243,8 +313,9 @@ class Ledger:
 
     def _forget(self, reservation: Reservation) -> None:
         del self.reservations[reservation.id]
-        self.reserved_pages -= reservation.pages
         self._free_slots.append(reservation.slot)
+        if isinstance(reservation, Nursery):
+            self._free_slots += map(slot_of, reservation.promised)
 
     def check(self) -> None:
         """Compare every sum with what it is the sum of; for tests.
@@ -256,14 +327,25 @@ class Ledger:
         assert self.names == live_names, "names and LIVE objects differ"
         entries: list[Object | Reservation] = [*self.objects.values(), *self.reservations.values()]
         slots = [entry.slot for entry in entries]
+        nurseries = [entry for entry in entries if isinstance(entry, Nursery)]
+        slots += [slot_of(id) for nursery in nurseries for id in nursery.promised]
         assert len(slots) + len(self._free_slots) == len(self._generations), "a slot is lost or doubled"
         assert len({*slots, *self._free_slots}) == len(self._generations), "a slot has two owners"
-        extents = sorted((entry.offset, entry.offset + entry.extent) for entry in entries)
+        extents = [(entry.offset, entry.offset + entry.extent) for entry in entries if entry.extent]
+        extents = sorted([*extents, *(gap for nursery in nurseries for gap in nursery.gaps)])
         assert all(a[1] <= b[0] for a, b in pairwise(extents)), "two extents overlap"
         pages = {page for start, end in extents for page in range(start // PAGE, -(-end // PAGE))}
-        assert self.extents.pages_used == len(pages), "pages in use are miscounted"
-        reserved = sum(entry.pages for entry in self.reservations.values())
-        assert self.reserved_pages == reserved <= len(pages), "pages of reservations are miscounted"
+        warm = self.warm.ranges()
+        assert self.warm.nbytes == sum(nbytes for _, nbytes in warm), "the reserve is miscounted"
+        kept = {page for start, nbytes in warm for page in range(start // PAGE, (start + nbytes) // PAGE)}
+        assert not kept & pages, "what is warm is not free"
+        assert self.extents.pages_used == len(pages) + len(kept), "pages in use are miscounted"
+        sealed = {
+            page
+            for object in self.objects.values()
+            for page in range(object.offset // PAGE, -(-(object.offset + object.extent) // PAGE))
+        }
+        assert self._sealed.pages == len(sealed), "pages of objects are miscounted"
         assert self.payload == sum(object.payload for object in self.objects.values()), "payload is miscounted"
         unseen = sum(object.state == DYING and object.backoff == 0.0 for object in self.objects.values())
         assert self.in_grace == unseen, "objects in grace are miscounted"

@@ -6,6 +6,7 @@ The store writes the index and punches the heap; clients write their reserved ex
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterable
 from mmap import MAP_SHARED, PROT_READ, PROT_WRITE, mmap
@@ -13,10 +14,13 @@ from mmap import MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 from ..errors import ProtocolError
 from ..linux.limits import available_memory, machine_memory
 from ..linux.memory import create_memory, punch, reopen_read_only
+from ..protocol.messages import Commit
 from ..tables.index import IndexWriter
 from ..tables.layout import INDEX_SIZE, WORD
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from ..tables.prefix import HEAD_SIZE, read_contained, read_head, read_label
+
+log = logging.getLogger("jupyter_shm.store")
 
 MAX_CONTAINED = 1 << 20  # objects in one containment list; the store reads it in one go
 
@@ -66,6 +70,23 @@ class Regions:
         index = create_memory("jupyter-shm-index", INDEX_SIZE)
         return cls((heap, reopen_read_only(heap), index, reopen_read_only(index)), store)
 
+    def contained_in(self, commit: Commit, extent: tuple[int, int] | None) -> tuple[int, ...]:
+        """Read the containment list of an object that is to be committed.
+
+        Args:
+            commit: What its client says.
+            extent: Offset and bytes of what it has reserved; ``None``: nothing, which the core refuses.
+
+        Raises:
+            ProtocolError: ``bad-header``.
+        """
+        if extent is None:
+            return ()
+        offset = commit.offset if commit.id else extent[0]
+        if not extent[0] <= offset <= extent[0] + extent[1] - commit.nbytes:
+            return ()  # the core refuses it, with the reason
+        return self.contained(offset, commit.nbytes)
+
     def contained(self, offset: int, nbytes: int) -> tuple[int, ...]:
         """Read the containment list of an object that a client has written.
 
@@ -92,9 +113,13 @@ class Regions:
             return ""
         return read_label(os.pread(self.heap, HEAD_SIZE + WORD * count + length, offset), count, length)
 
-    def punch(self, offset: int, nbytes: int) -> None:
+    def give_back(self, offset: int, nbytes: int) -> None:
         """Give whole pages of the heap back to the system."""
-        punch(self.heap, offset, nbytes)
+        try:
+            punch(self.heap, offset, nbytes)
+        except OSError:
+            # The memory stays the store's until it is written again: no reason to end.
+            log.exception("%d bytes at %d cannot be given back", nbytes, offset)
 
     def punch_unowned(self, free: Iterable[tuple[int, int]]) -> None:
         """Give back what memory is left in ranges of the heap that no slot owns.

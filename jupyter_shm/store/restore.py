@@ -16,6 +16,7 @@ What is to be repaired is told as actions.  Restoring again after some of them w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from ..errors import ProtocolError
 from ..tables.index import IndexReader, Slot
 from ..tables.layout import DYING, FREE, LIVE, MAX_CLIENTS, MAX_OBJECTS, RESERVED, Record, object_id
 from .actions import SetEnder, SetState
-from .entries import Object, Reservation
+from .entries import Nursery, Object, Reservation
 from .ledger import Ledger
 
 
@@ -72,6 +73,7 @@ def restore(
     survey = _Survey()
     for slot, entry in enumerate(index.slots()):
         survey.add(slot, entry)
+    survey.keep_promises()
     survey.drop_twins()
     survey.drop_losers()
     survey.fill_containers(read_contained)
@@ -93,6 +95,7 @@ class _Survey:
     generations: list[int] = field(default_factory=list)
     objects: dict[int, Object] = field(default_factory=dict)  # by id
     reservations: list[Reservation] = field(default_factory=list)
+    promises: list[tuple[int, int, int]] = field(default_factory=list)  # slot, generation, id of the nursery
     containers: list[tuple[Object, Record]] = field(default_factory=list)
     repairs: list[SetState | SetEnder] = field(default_factory=list)
     applied: dict[int, int] = field(default_factory=dict)
@@ -111,6 +114,9 @@ class _Survey:
             self.last_client = max(self.last_client, record.client)
         if state == FREE:
             return  # its facts, if there are any, are of no object any more, or of none yet
+        if state == RESERVED and entry.ender:
+            self.promises.append((slot, generation, entry.ender))
+            return
         if record is None or record.generation != generation or state > DYING:
             self._drop_damaged(slot, generation, state, record)
             return
@@ -147,15 +153,32 @@ class _Survey:
         self.damaged[slot] = f"state {state} of generation {generation} does not go with {facts}: what it held is lost"
         self.repairs.append(SetState(slot, generation, FREE))
 
+    def keep_promises(self) -> None:
+        """Give the nurseries the slots that were promised with them, and take what was cut out of them away.
+
+        A gap between two objects may be another's who is still writing there, or one that was freed: it stays the
+        nursery's until that is closed.
+        """
+        nurseries = {entry.id: entry for entry in self.reservations if isinstance(entry, Nursery)}
+        for slot, generation, id in self.promises:
+            if id in nurseries:
+                nurseries[id].promised[object_id(slot, generation)] = None
+            else:
+                self.repairs.append(SetState(slot, generation, FREE))
+        if nurseries:
+            spans = sorted((object.offset, object.offset + object.extent) for object in self.objects.values())
+            for nursery in nurseries.values():
+                _cut_out(nursery, spans)
+
     def drop_twins(self) -> None:
         """A reservation whose extent is an object's was committed."""
         if not self.reservations:
             return
         offsets = {object.offset for object in self.objects.values()}
-        for entry in self.reservations:
-            if entry.offset in offsets:
-                self.repairs.append(SetState(entry.slot, entry.generation, FREE))
-        self.reservations = [entry for entry in self.reservations if entry.offset not in offsets]
+        twins = [entry for entry in self.reservations if entry.offset in offsets and not isinstance(entry, Nursery)]
+        for entry in twins:
+            self.repairs.append(SetState(entry.slot, entry.generation, FREE))
+            self.reservations.remove(entry)
 
     def drop_losers(self) -> None:
         """Of the LIVE objects with one name all but the youngest are to end."""
@@ -189,9 +212,18 @@ class _Survey:
 
 def _reservation(slot: int, record: Record) -> Reservation:
     id = object_id(slot, record.generation)
-    return Reservation(
-        id, slot, record.generation, record.client, record.request, record.offset, record.extent, pages=0
-    )
+    kind = Nursery if record.version else Reservation  # of a nursery it says how many slots were promised
+    return kind(id, slot, record.generation, record.client, record.request, record.offset, record.extent)
+
+
+def _cut_out(nursery: Nursery, spans: list[tuple[int, int]]) -> None:
+    """Let a nursery be what these extents, which are sorted, leave of it."""
+    at, end = nursery.offset, nursery.offset + nursery.extent
+    for start, behind in spans[bisect_left(spans, (at, 0)) : bisect_left(spans, (end, 0))]:
+        if at < start:
+            nursery.gaps.append((at, start))
+        at = behind
+    nursery.offset, nursery.extent = at, end - at
 
 
 def _object(slot: int, state: int, reads: int, record: Record) -> Object:

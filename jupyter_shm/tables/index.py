@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from .layout import (
     FREE,
-    HASH_BASE,
     INDEX_MAGIC,
     LAYOUT,
     LIVE,
@@ -24,10 +24,11 @@ from .layout import (
     MIN_HASH_BITS,
     RECORD,
     RECORD_OFFSET,
+    RESERVED,
     ROW_CLIENT,
+    ROW_LOOKING,
     ROW_NUMBER,
-    ROW_SIZE,
-    ROWS_BASE,
+    ROW_TAIL,
     SLOT_ENDER,
     SLOT_ENDER_NUMBER,
     SLOT_READS,
@@ -48,6 +49,8 @@ from .layout import (
     WORD_SUSPECT,
     WORD_SUSPECT_SUM,
     Record,
+    hash_table,
+    row_word,
 )
 
 _SLOT_WORDS = SLOT_SIZE // WORD
@@ -63,6 +66,19 @@ _CHUNK = 4096  # slots read in one go: 1 MiB
 # A bucket is crc32(name) << 24 | slot + 1; 0 is an empty one.  A table that is rewritten in one go may be seen with
 # buckets that are half of it: whatever such a one says, the slot has to be one that exists.
 _BUCKET_SLOT = MAX_OBJECTS - 1
+
+
+Place = tuple[int, int, int, int, int]
+"""What says that a key means an object: a word of the index and what it has to be, twice, and the size of the name
+table, as WORD_HASH_BITS.  The first word is the slot's state; the second one the name's bucket, or the state again."""
+
+Hit = tuple[int, Record, Place]
+"""A slot, its facts, and what says that they are meant."""
+
+# Record._make, which is a method in Python, costs twice as much.
+_record: Callable[[tuple[Any, ...]], Record] = partial(tuple.__new__, Record)
+_unpack_record = RECORD.unpack
+_checked_slot = struct.Struct(f"=Q{_CRC_OFFSET - WORD}xQ{RECORD.size}s").unpack_from  # state word, CRC, record
 
 
 class Slot(NamedTuple):
@@ -148,7 +164,7 @@ class IndexReader:
         data = bytes(self.memory[start + RECORD_OFFSET : start + _RECORD_END])
         if crc32(data) != self.words[(start + _CRC_OFFSET) // WORD]:
             return None
-        return Record._make(RECORD.unpack(data))
+        return _record(RECORD.unpack(data))
 
     def live_record(self, slot: int) -> Record | None:
         """The facts of a LIVE object whose generation stands under the CRC too; ``None`` for everything else."""
@@ -164,29 +180,44 @@ class IndexReader:
         Returns:
             Its slot and facts, or ``None``: a miss, which only the store can confirm.
         """
+        hit = self.look_up(name)
+        return hit and hit[:2]
+
+    def look_up(self, name: bytes) -> Hit | None:
+        """Find the LIVE object of a name, and what to look at to know later that the name still means it."""
         # The one hot loop of a get, so what record() and live_record() do is written out here.
         words, tag = self.words, crc32(name)
         bits = words[WORD_HASH_BITS]
-        first, mask = _TABLES.get(bits) or _table(bits)
-        at = tag & mask
-        for _ in range(mask + 1):
-            bucket = words[first + at]
+        first, mask = _TABLES.get(bits) or hash_table(bits)
+        probe = tag & mask
+        last = probe + mask
+        while probe <= last:
+            at = first + (probe & mask)
+            bucket = words[at]
             if not bucket:
                 return None
             if bucket >> 24 == tag:
                 slot = (bucket - 1) & _BUCKET_SLOT
-                state = words[_FIRST_SLOT_WORD + slot * _SLOT_WORDS]
-                start = SLOTS_BASE + slot * SLOT_SIZE
-                data = self.memory[start + RECORD_OFFSET : start + _RECORD_END].tobytes()
-                if state & 0xFF == LIVE and crc32(data) == words[(start + _CRC_OFFSET) // WORD]:
-                    record = Record._make(RECORD.unpack(data))
-                    if record.generation == state >> 8 and record.key() == name:
+                # Copied before it is checked: what is used are the very bytes that the CRC was counted of.
+                state, crc, data = _checked_slot(self.memory, SLOTS_BASE + slot * SLOT_SIZE)
+                if state & 0xFF == LIVE and crc32(data) == crc:
+                    record = _record(_unpack_record(data))
+                    if record[0] == state >> 8 and record[12][: record[11]] == name:  # generation, key()
                         # Looked at again: the slot may have been freed meanwhile and just be taken by a version that
                         # the name does not mean yet, and a later reader would get an older one.
-                        is_meant = words[first + at] == bucket and words[WORD_HASH_BITS] == bits
-                        return (slot, record) if is_meant else None
-            at = (at + 1) & mask
+                        if words[at] == bucket and words[WORD_HASH_BITS] == bits:
+                            return slot, record, (_FIRST_SLOT_WORD + slot * _SLOT_WORDS, state, at, bucket, bits)
+                        return None
+            probe += 1
         return None
+
+    def look_at(self, slot: int) -> Hit | None:
+        """Find the LIVE object in a slot, whatever its name."""
+        record = self.live_record(slot)
+        if record is None:
+            return None
+        word, state = _FIRST_SLOT_WORD + slot * _SLOT_WORDS, record.generation << 8 | LIVE
+        return slot, record, (word, state, word, state, self.words[WORD_HASH_BITS])
 
     def reads(self, slot: int) -> int:
         """How often the object in a slot was fetched by clients that have hung up since."""
@@ -214,8 +245,12 @@ class IndexReader:
 
     def row(self, row: int) -> tuple[int, int]:
         """A client's row: its id (0: nobody's) and the number of its last applied request."""
-        first = (ROWS_BASE + row * ROW_SIZE) // WORD
+        first = row_word(row)
         return self.words[first + ROW_CLIENT], self.words[first + ROW_NUMBER]
+
+    def tail(self, row: int) -> int:
+        """How many entries of a client's ring the store has read."""
+        return self.words[row_word(row) + ROW_TAIL]
 
 
 class IndexWriter(IndexReader):
@@ -310,9 +345,46 @@ class IndexWriter(IndexReader):
 
     def set_row(self, row: int, client: int, number: int) -> None:
         """Say who a row belongs to and which of its requests was applied last."""
-        first = (ROWS_BASE + row * ROW_SIZE) // WORD
+        first = row_word(row)
         self.words[first + ROW_NUMBER] = number
         self.words[first + ROW_CLIENT] = client
+
+    def set_tail(self, row: int, tail: int) -> None:
+        """Say how many entries of a client's ring were read."""
+        self.words[row_word(row) + ROW_TAIL] = tail
+
+    def set_looking(self, row: int, is_looking: bool) -> None:
+        """Say whether the store looks at a client's ring without being told."""
+        self.words[row_word(row) + ROW_LOOKING] = is_looking
+
+    def promise(self, slot: int, generation: int, nursery: int) -> None:
+        """Make a FREE slot RESERVED for an object that will be cut out of a nursery.
+
+        Args:
+            slot: The slot.
+            generation: Of the object to come.
+            nursery: Id of the nursery.
+        """
+        first = _FIRST_SLOT_WORD + slot * _SLOT_WORDS
+        self.words[first + SLOT_READS] = 0
+        self.words[first + SLOT_ENDER_NUMBER] = 0
+        self.words[first + SLOT_ENDER] = nursery
+        self.words[first] = generation << 8 | RESERVED
+        if slot >= self.words[WORD_SLOTS]:
+            self.words[WORD_SLOTS] = slot + 1
+
+    def publish(self, slot: int, record: Record) -> None:
+        """Write the facts of an object into the slot that was promised, and make it LIVE.
+
+        The promise is taken out last: until the slot is LIVE, it is what a store that starts anew knows it by.
+        """
+        data = _pack_facts(*record)
+        start = SLOTS_BASE + slot * SLOT_SIZE
+        first = _FIRST_SLOT_WORD + slot * _SLOT_WORDS
+        self.memory[start + RECORD_OFFSET : start + SLOT_SIZE] = data[_FACTS_SKIP:]
+        self.words[first + _CRC_WORD] = crc32(data[_FACTS_SKIP:])
+        self.words[first] = record.generation << 8 | LIVE
+        self.words[first + SLOT_ENDER] = 0
 
     def set_name(self, name: bytes, slot: int, old: int | None) -> None:
         """Let a name mean a slot.
@@ -339,7 +411,7 @@ class IndexWriter(IndexReader):
         before its old place is overwritten, so a reader may miss a name meanwhile but never sees a wrong one.
         """
         words = self.words
-        first, mask = _table(words[WORD_HASH_BITS])
+        first, mask = hash_table(words[WORD_HASH_BITS])
         gap = self._bucket_of(crc32(name), slot) - first
         at = gap
         while True:
@@ -374,7 +446,7 @@ class IndexWriter(IndexReader):
             while table[at]:
                 at = (at + 1) & mask
             table[at] = bucket
-        start = WORD * _table(bits)[0]
+        start = WORD * hash_table(bits)[0]
         self.memory[start : start + (WORD << bits)] = memoryview(table).cast("B")
         self.names = len(buckets)
         self.words[WORD_HASH_BITS] = bits
@@ -386,10 +458,10 @@ class IndexWriter(IndexReader):
             ``(offset, bytes)`` in the index, whole pages.
         """
         bits = self.words[WORD_HASH_BITS]
-        return [(WORD * _table(above)[0], WORD << above) for above in range(bits + 1, MAX_HASH_BITS + 1)]
+        return [(WORD * hash_table(above)[0], WORD << above) for above in range(bits + 1, MAX_HASH_BITS + 1)]
 
     def _bucket_of(self, tag: int, slot: int) -> int:
-        first, mask = _table(self.words[WORD_HASH_BITS])
+        first, mask = hash_table(self.words[WORD_HASH_BITS])
         at, wanted = tag & mask, tag << 24 | slot + 1
         while self.words[first + at] != wanted:
             if not self.words[first + at]:
@@ -398,7 +470,7 @@ class IndexWriter(IndexReader):
         return first + at
 
     def _insert(self, bits: int, tag: int, slot: int) -> None:
-        first, mask = _table(bits)
+        first, mask = hash_table(bits)
         at = tag & mask
         while self.words[first + at]:
             at = (at + 1) & mask
@@ -407,7 +479,7 @@ class IndexWriter(IndexReader):
     def _grow(self) -> None:
         """Fill the next larger table, then let readers use it: until then they see the old one, complete."""
         bits = self.words[WORD_HASH_BITS]
-        first, mask = _table(bits)
+        first, mask = hash_table(bits)
         for at in range(mask + 1):
             bucket = self.words[first + at]
             if bucket:
@@ -415,12 +487,6 @@ class IndexWriter(IndexReader):
         self.words[WORD_HASH_BITS] = bits + 1
 
 
-def _table(bits: int) -> tuple[int, int]:
-    """First word, and mask, of the hash table with 2**bits buckets; bits is clamped to what the layout has."""
-    bits = min(max(bits, MIN_HASH_BITS), MAX_HASH_BITS)
-    return (HASH_BASE + (WORD << bits)) // WORD, (1 << bits) - 1
-
-
-_TABLES = {bits: _table(bits) for bits in range(MIN_HASH_BITS, MAX_HASH_BITS + 1)}
+_TABLES = {bits: hash_table(bits) for bits in range(MIN_HASH_BITS, MAX_HASH_BITS + 1)}
 
 __all__ = ["FREE", "MAX_OBJECTS", "IndexReader", "IndexWriter"]

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 INDEX_MAGIC = 0x3130_5844_4E49_4D53  # "SMINDX01", little-endian
 LEASES_MAGIC = 0x3130_5341_454C_4D53  # "SMLEAS01"
-LAYOUT = 2  # version of this layout; the wire version changes with it
+LAYOUT = 3  # version of this layout; the wire version changes with it
 
 SLOT_BITS = 20
 MAX_OBJECTS = 1 << SLOT_BITS
@@ -49,8 +49,9 @@ WORD_AT_WORK, WORD_SUSPECT, WORD_SUSPECT_SUM = 10, 11, 12
 when the store process died last (0: none), and that packet's CRC-32 with, above it, what its deaths count."""
 
 ROWS_BASE, ROW_SIZE = PAGE, 64
-ROW_CLIENT, ROW_NUMBER = 0, 1
-"""Row: client id (0: the row is free), number of the last request that was applied."""
+ROW_CLIENT, ROW_NUMBER, ROW_TAIL, ROW_LOOKING = 0, 1, 2, 3
+"""Row: client id (0: the row is free), number of the last request that was applied, entries of its ring that were read
+(tables/ring.py), 1 while the store looks at the ring by itself."""
 
 HASH_BASE = 512 << 10
 MIN_HASH_BITS, MAX_HASH_BITS = 12, 21
@@ -65,7 +66,8 @@ DYING: readers miss it from now on; its extent is the store's again when no leas
 GENERATION_BITS = 40
 SLOT_READS, SLOT_ENDER, SLOT_ENDER_NUMBER = 1, 2, 3
 """Words of a slot: fetches by clients that have hung up since; id of the client whose Delete ended the object (0:
-none), which counts only while the slot is DYING; the number of that request."""
+none), which counts only while the slot is DYING; the number of that request.  In a RESERVED slot the second is the id
+of the nursery that the slot was promised with (0: it was not)."""
 
 RECORD = struct.Struct("=2Q2I8Q128s")
 RECORD_OFFSET = 5 * WORD
@@ -106,3 +108,14 @@ def slot_of(id: int) -> int:
 def generation_of(id: int) -> int:
     """The generation of an object id."""
     return id >> SLOT_BITS
+
+
+def row_word(row: int) -> int:
+    """First word of a client's row."""
+    return (ROWS_BASE + row * ROW_SIZE) // WORD
+
+
+def hash_table(bits: int) -> tuple[int, int]:
+    """First word, and mask, of the hash table with 2**bits buckets; bits is clamped to what there is."""
+    bits = min(max(bits, MIN_HASH_BITS), MAX_HASH_BITS)
+    return (HASH_BASE + (WORD << bits)) // WORD, (1 << bits) - 1

@@ -4,6 +4,7 @@
 
     0        header    word 0 magic, word 1 client id, words 64-127 the summary
     4 KiB    entries   16 bytes per slot: the lease word, the statistics word
+    ...      ring      what the client has made and dropped without asking (tables/ring.py); its head is word 2
 
 Lease word: ``generation << 24 | count``.  Count > 0 says: this client reads that generation of the slot.
 Statistics word: ``last use << 24 | reads``; last use in milliseconds of CLOCK_MONOTONIC.  Safety never reads it.
@@ -16,10 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .layout import LEASES_MAGIC, MAX_OBJECTS, PAGE, WORD
+from .ring import HEAD_WORD, RING_SIZE, Entry, read_entries, write_entry
 
 ENTRY_SIZE = 16
 ENTRIES_BASE = PAGE
-LEASES_SIZE = ENTRIES_BASE + MAX_OBJECTS * ENTRY_SIZE
+RING_BASE = ENTRIES_BASE + MAX_OBJECTS * ENTRY_SIZE
+LEASES_SIZE = RING_BASE + RING_SIZE
 COUNT_MASK = 0xFFFFFF
 MAX_COUNT = COUNT_MASK
 
@@ -63,6 +66,27 @@ class LeaseTable:
         word = self.words[_FIRST_ENTRY_WORD + 2 * slot]
         return word >> 24, word & COUNT_MASK
 
+    def add(self, slot: int, generation: int) -> bool | None:
+        """Say that this client holds one lease more.
+
+        Args:
+            slot: The slot.
+            generation: Of the object in it.
+
+        Returns:
+            Is it the first one of this generation?  ``None``, and nothing is said, when the word tells of leases of
+            another generation: they are never replaced.
+        """
+        words, at, page = self.words, _FIRST_ENTRY_WORD + 2 * slot, slot >> _SLOTS_PER_PAGE_BITS
+        word = words[at]
+        fresh = word >> 24 != generation
+        if fresh and word & COUNT_MASK:
+            return None
+        if not words[_SUMMARY + (page >> 6)] >> (page & 63) & 1:
+            words[_SUMMARY + (page >> 6)] |= 1 << (page & 63)
+        words[at] = generation << 24 | 1 if fresh else word + 1
+        return fresh
+
     def write(self, slot: int, generation: int, count: int) -> None:
         """Say how many leases this client holds.
 
@@ -84,7 +108,22 @@ class LeaseTable:
         """
         at = _FIRST_ENTRY_WORD + 2 * slot + 1
         reads = 0 if fresh else self.words[at] & COUNT_MASK
-        self.words[at] = now_ms << 24 | min(reads + 1, COUNT_MASK)
+        self.words[at] = now_ms << 24 | (reads + 1 if reads < COUNT_MASK else COUNT_MASK)
+
+    @property
+    def ring_head(self) -> int:
+        """How many entries were ever written to the ring."""
+        return self.words[HEAD_WORD]
+
+    def append(self, entry: Entry) -> None:
+        """Write one more entry to the ring.  The caller has seen to it that there is room, and that nobody else writes."""
+        position = self.words[HEAD_WORD] + 1
+        write_entry(self.memory, RING_BASE, position, entry)
+        self.words[HEAD_WORD] = position
+
+    def ring(self, tail: int, limit: int) -> list[Entry]:
+        """Read the entries behind ``tail``, as many as are whole, and ``limit`` at most."""
+        return read_entries(self.memory, RING_BASE, tail, self.words[HEAD_WORD], limit)
 
     def has_touched(self, slot: int) -> bool:
         """Was the page of this slot's entry ever written?"""

@@ -94,6 +94,25 @@ def read_label(data: bytes | memoryview, count: int, label: int) -> str:
     return bytes(data[begin : begin + label]).decode(errors="replace")
 
 
+def find_description(data: bytes | memoryview, nbytes: int) -> tuple[int, int, int]:
+    """Find the description of an object.
+
+    Args:
+        data: At least the first ``HEAD_SIZE`` bytes of the object.
+        nbytes: Size of the whole object.
+
+    Returns:
+        Start and end of the description, and start of the data, in bytes from the object's first byte.
+
+    Raises:
+        ProtocolError: ``bad-header``.
+    """
+    count, description, label = read_head(data, nbytes)
+    begin = HEAD_SIZE + 8 * count + label
+    end = begin + description
+    return begin, end, end + -end % ALIGN
+
+
 def description_start(count: int, label: int) -> int:
     """Where the description of an object starts, in bytes from its first byte."""
     return HEAD_SIZE + 8 * count + label

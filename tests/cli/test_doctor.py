@@ -33,6 +33,26 @@ def test_doctor_tells_what_the_machine_allows_and_which_versions_are_here(cli, r
     assert done.stderr == ""
 
 
+def test_doctor_tells_what_is_kept_warm_and_of_which_pages(cli, monkeypatch):
+    monkeypatch.delenv("JUPYTER_SHM_RESERVE", raising=False)
+    assert facts(cli("doctor").stdout)["warm reserve"][1].endswith(" (default)")
+
+    monkeypatch.setenv("JUPYTER_SHM_RESERVE", "64MiB")
+    found = facts(cli("doctor").stdout)
+
+    assert found["warm reserve"] == ("ok", "64.0 MiB (JUPYTER_SHM_RESERVE)")
+    assert found["huge pages"][0] in ("ok", "warn")
+
+
+def test_a_reserve_that_is_no_size_is_bad(cli, monkeypatch):
+    monkeypatch.setenv("JUPYTER_SHM_RESERVE", "much")
+
+    done = cli("doctor")
+
+    assert done.returncode == 1
+    assert facts(done.stdout)["warm reserve"] == ("bad", "refused")
+
+
 def test_doctor_fails_exactly_if_something_is_bad(cli):
     done = cli("doctor")
 

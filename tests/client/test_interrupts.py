@@ -18,6 +18,14 @@ BODIES = {
         view = store.get("x")
         assert view.min() == view.max()
     """,
+    "get again": """
+        ref = store.put(np.full(1000, n), "x")
+        view = store.get("x")
+        more = [store.get("x"), store["x"], store.get(ref), store.get(ref)]
+        store.put(np.full(1000, n + 1), "x")
+        del view
+        assert store.get("x")[0] == n + 1 == store.get("x")[0]
+    """,
     "put of many bytes": """
         store.put(np.full(100_000, n), "x")
         view = store.get("x")

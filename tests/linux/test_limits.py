@@ -7,7 +7,7 @@ from children import run
 
 from jupyter_shm.errors import SettingError
 from jupyter_shm.linux import limits
-from jupyter_shm.linux.memory import PAGE
+from jupyter_shm.linux.memory import HUGE, PAGE
 
 MIB, GIB = 1 << 20, 1 << 30
 NO_LIMIT_OF_VERSION_1 = "9223372036854771712\n"
@@ -258,3 +258,38 @@ def test_a_capacity_setting_that_is_wrong_is_named(monkeypatch, text):
 
     with pytest.raises(SettingError, match="JUPYTER_SHM_CAPACITY"):
         limits.capacity_setting()
+
+
+def test_the_reserve_is_five_percent_of_what_machine_and_cgroup_allow_but_half_a_gibibyte_at_most(machine):
+    root = machine(member("0::/a") | version_2("/a", 400 * MIB))
+
+    assert limits.default_reserve(root) == 20 * MIB
+    machine(version_2("/a", 441 * MIB))
+    assert limits.default_reserve(root) == 22 * MIB, "whole huge pages"
+    machine(version_2("/a", "max"))
+    assert limits.default_reserve(root) == min(limits.machine_memory() // 20, 512 * MIB) // HUGE * HUGE
+
+
+def test_a_machine_that_is_too_small_has_no_reserve(machine):
+    root = machine(member("0::/a") | version_2("/a", 39 * MIB))
+
+    assert limits.default_reserve(root) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "nbytes"), [(None, None), ("", None), ("0", 0), (" 0 ", 0), ("512MiB", 512 * MIB), ("64MB", 64 * 10**6)]
+)
+def test_the_reserve_setting_is_read(monkeypatch, text, nbytes):
+    monkeypatch.delenv("JUPYTER_SHM_RESERVE", raising=False)
+    if text is not None:
+        monkeypatch.setenv("JUPYTER_SHM_RESERVE", text)
+
+    assert limits.reserve_setting() == nbytes
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "0.0MB"])
+def test_a_reserve_setting_that_is_wrong_is_named_and_how_to_turn_it_off(monkeypatch, text):
+    monkeypatch.setenv("JUPYTER_SHM_RESERVE", text)
+
+    with pytest.raises(SettingError, match=r"JUPYTER_SHM_RESERVE \('0' turns it off\)"):
+        limits.reserve_setting()

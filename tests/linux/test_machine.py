@@ -7,7 +7,8 @@ import pytest
 from children import ROOT, run
 
 from jupyter_shm.errors import UnsupportedPlatformError
-from jupyter_shm.linux import machine
+from jupyter_shm.linux import limits, machine, warming
+from jupyter_shm.sizes import format_size
 
 NAMES = [
     "platform",
@@ -15,13 +16,14 @@ NAMES = [
     "memfd_create",
     "seals",
     "read-only descriptors",
-    "MADV_COLLAPSE",
-    "MADV_POPULATE_WRITE",
+    "huge pages",
+    "MADV_POPULATE_READ",
     "shmem_enabled",
     "membarrier",
     "machine memory",
     "cgroup limit",
     "default capacity",
+    "warm reserve",
     "RLIMIT_AS",
     "RLIMIT_FSIZE",
     "RLIMIT_NOFILE",
@@ -124,12 +126,63 @@ def test_a_limit_that_is_too_low_is_told(runtime_folder, limit, value, name, ver
     assert run(code) == (0, verdict)
 
 
+def fact_named(name):
+    (fact,) = [fact for fact in machine.machine_facts() if fact.name == name]
+    return fact
+
+
+def test_a_machine_with_huge_pages_says_by_which_way(runtime_folder):
+    ways = warming.what_is_possible()
+    if ways.advice:
+        pytest.skip(f"no huge pages here: {ways.collapse}")
+
+    fact = fact_named("huge pages")
+
+    assert fact.verdict == "ok"
+    assert fact.value == ("by MADV_HUGEPAGE" if ways.collapse else "by MADV_COLLAPSE")
+
+
+def test_a_process_without_huge_pages_is_told_why_and_what_to_do(runtime_folder):
+    code = """
+        from jupyter_shm.linux import libc, machine
+        libc.prctl(41, 1)  # PR_SET_THP_DISABLE
+        (fact,) = [fact for fact in machine.machine_facts() if fact.name == "huge pages"]
+        print(*fact, sep="|")
+    """
+
+    status, text = run(code)
+
+    assert status == 0
+    name, value, verdict, advice = text.split("|")
+    assert (name, verdict) == ("huge pages", "warn")
+    assert value.startswith("none (MADV_COLLAPSE: ")
+    assert "PR_SET_THP_DISABLE" in advice
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "verdict"),
+    [
+        ("", f"{format_size(limits.default_reserve())} (default)", "ok"),
+        ("64MiB", "64.0 MiB (JUPYTER_SHM_RESERVE)", "ok"),
+        ("0", "off (JUPYTER_SHM_RESERVE)", "ok"),
+        ("much", "refused", "bad"),
+    ],
+)
+def test_the_size_of_the_reserve_is_told(runtime_folder, monkeypatch, setting, value, verdict):
+    monkeypatch.setenv("JUPYTER_SHM_RESERVE", setting)
+
+    fact = fact_named("warm reserve")
+
+    assert (fact.value, fact.verdict) == (value, verdict)
+    assert ("JUPYTER_SHM_RESERVE" in fact.advice) == (verdict == "bad")
+
+
 def test_importing_the_floor_stays_light():
     # The keeper and the store load all of it.
     code = """
         import sys
         before = set(sys.modules)
-        from jupyter_shm.linux import barrier, limits, machine, maps, memory, packets, process, runtime, watch
+        from jupyter_shm.linux import barrier, limits, machine, maps, memory, packets, process, runtime, warming, watch
         print(*sorted({"numpy", "asyncio", "cloudpickle", "msgspec", "multiprocessing"} & set(sys.modules)))
     """
 

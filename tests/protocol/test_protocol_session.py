@@ -17,6 +17,8 @@ HELLO = m.Hello(pid=7, label="a.ipynb", kernel="", python="3.11", package="0")
 REQUEST_OF = {
     m.Hello: HELLO,
     m.Reserve: m.Reserve(1, 64),
+    m.ReserveNursery: m.ReserveNursery(1, 1 << 20, 64),
+    m.Ring: m.Ring(),
     m.Commit: m.Commit(1, 5, "name", 64, 8, 0, True),
     m.Abandon: m.Abandon(5),
     m.Cancel: m.Cancel(1),

@@ -56,6 +56,7 @@ class PureStore:
         self.clients: dict[int, PureClient] = {}
         self.exit: str | None = None
         self.on_action: Callable[[a.Action], None] = lambda _: None
+        self.warming: list[tuple[int, int]] = []
         self.punched: list[tuple[int, int]] = []
         self.noted: set[int] = set()
         self._last_conn = 0
@@ -64,6 +65,11 @@ class PureStore:
             a.SetState: lambda do: self.index.set_state(do.slot, do.generation, do.state),
             a.SetName: lambda do: self.index.set_name(do.name, do.slot, do.old),
             a.ClearName: lambda do: self.index.clear_name(do.name, do.slot),
+            a.Promise: lambda do: self.index.promise(do.slot, do.generation, do.nursery),
+            a.Publish: lambda do: self.index.publish(do.slot, do.record),
+            a.SetTail: lambda do: self.index.set_tail(do.row, do.tail),
+            a.SetLooking: lambda do: self.index.set_looking(do.row, do.is_looking),
+            a.Warm: lambda do: self.warming.append((do.offset, do.nbytes)),
             a.SetRow: lambda do: self.index.set_row(do.row, do.client, do.number),
             a.SetEnder: lambda do: self.index.set_ender(do.slot, do.client, do.number),
             a.SetReads: lambda do: self.index.set_reads(do.slot, do.reads),

@@ -43,7 +43,7 @@ def test_a_page_that_a_reservation_brought_and_others_still_use_is_never_lost():
     "damage",
     [
         lambda ledger: setattr(ledger, "payload", 1),
-        lambda ledger: setattr(ledger, "reserved_pages", 1),
+        lambda ledger: setattr(ledger._sealed, "pages", 7),
         lambda ledger: setattr(next(iter(ledger.objects.values())), "contained", (77,)),
         lambda ledger: setattr(ledger, "in_grace", 1),
         lambda ledger: setattr(ledger, "held", 1),
@@ -79,7 +79,7 @@ def test_restored_books_balance_and_go_on_where_the_others_ended():
     inner = sealed(0, 0, name="inner")
     outer = sealed(4, PAGE + 2048, name="outer", contained=(inner.id,))
     dying = sealed(2, 2 * PAGE, name="outer", state=DYING)
-    held = Reservation(object_id(1, 9), 1, 9, client=2, request=5, offset=2048, extent=PAGE, pages=0)
+    held = Reservation(object_id(1, 9), 1, 9, client=2, request=5, offset=2048, extent=PAGE)
 
     ledger = Ledger.restored((20 * PAGE, 64 << 20, 100), [inner, outer, dying], [held], [3, 9, 3, 7, 3, 2], 60)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from jupyter_shm.store.extents import HUGE, LARGE, LINE, PAGE, Extents, alignment, pages_alone, rounded
+from jupyter_shm.store.extents import HUGE, LARGE, LINE, PAGE, Extents, alignment, rounded
 
 MIB = 1 << 20
 
@@ -149,15 +149,6 @@ def test_pages_that_small_extents_share_are_counted_once_and_not_told_as_free():
     assert list(restored.free_ranges())[:2] == [(2 * PAGE, PAGE), (4 * PAGE, 4 * MIB - 4 * PAGE)]
     assert restored.give_back(2 * PAGE - 64, 64)[1] == 0
     assert restored.give_back(PAGE - 64, 128) == (0, 2 * PAGE)
-
-
-def test_a_page_counts_for_the_first_extent_that_covers_it():
-    others = [(PAGE - 64, 128), (5 * PAGE + 64, 64)]
-    spans = [(0, 64), (2 * PAGE - 64, 128), (2 * PAGE + 64, 64), (3 * PAGE, 2 * PAGE + 64), (8 * PAGE, 3 * PAGE)]
-
-    assert pages_alone(spans, others) == [0, 1, 0, 2, 3]
-    assert pages_alone(spans, []) == [1, 2, 0, 3, 3]
-    assert pages_alone([], others) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from memories import sparse_memory
 
 from jupyter_shm.tables.layout import MAX_OBJECTS
-from jupyter_shm.tables.leases import ENTRIES_BASE, LEASES_SIZE, MAX_COUNT, LeaseTable, page_of
+from jupyter_shm.tables.leases import ENTRIES_BASE, LEASES_SIZE, MAX_COUNT, RING_BASE, LeaseTable, page_of
+from jupyter_shm.tables.ring import RING_SIZE
 
 LAST = MAX_OBJECTS - 1
 PAGES = MAX_OBJECTS // 256
@@ -54,7 +55,8 @@ def test_the_two_words_of_a_slot_are_where_they_were(memory: memoryview, table: 
 
 
 def test_the_table_ends_behind_its_last_entry(table: LeaseTable):
-    assert LEASES_SIZE == 4096 + 16 * MAX_OBJECTS
+    assert RING_BASE == 4096 + 16 * MAX_OBJECTS
+    assert LEASES_SIZE == RING_BASE + RING_SIZE
     with pytest.raises(IndexError):
         table.write(MAX_OBJECTS, 1, 1)
 

@@ -1,0 +1,103 @@
+"""Copying into a map: in pieces, on several threads where that is faster, so that an interrupt is noticed in between.
+
+numpy lets go of the GIL while it copies, so plain threads do.  They are joined before this returns, whatever happens:
+the map that they write into is unmapped then.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+PIECE = 8 << 20
+"""Bytes that are copied in one go."""
+
+PARALLEL = 32 << 20
+"""Bytes from which on several threads copy; below, starting them costs more than they save."""
+
+MAX_THREADS = 4
+"""More do not help: so many saturate the memory of most machines."""
+
+Array = np.ndarray[Any, Any]
+Told = Callable[[int], None]
+"""Told how many bytes more were copied, in the thread that copies."""
+
+Piece = tuple[Array, Array]
+"""Where to, and from where."""
+
+
+def pieces(target: Array, source: Array) -> Iterator[Piece]:
+    """Cut a copy into pieces of about ``PIECE`` bytes.
+
+    Args:
+        target: An array of the source's shape and dtype.
+        source: Any array; it need not be contiguous.
+    """
+    if source.nbytes <= PIECE or source.ndim == 0 or source.shape[0] < 2:
+        yield target, source
+        return
+    step = max(1, PIECE * source.shape[0] // source.nbytes)
+    for at in range(0, source.shape[0], step):
+        yield target[at : at + step], source[at : at + step]
+
+
+def copy(parts: list[Piece], told: Told | None = None) -> None:
+    """Copy.
+
+    Args:
+        parts: All of it; no two targets overlap.
+        told: Told of the progress.
+    """
+    todo = iter([piece for part in parts for piece in pieces(*part)])
+    nbytes = sum(source.nbytes for _, source in parts)
+    lock, failures = threading.Lock(), list[BaseException]()
+
+    def work(told: Told | None = None) -> None:
+        while True:
+            with lock:
+                piece = None if failures else next(todo, None)
+            if piece is None:
+                return
+            np.copyto(*piece)
+            if told is not None:
+                told(piece[1].nbytes)
+
+    def help_out() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    helpers = [threading.Thread(target=help_out, daemon=True) for _ in range(_threads(nbytes) - 1)]
+    try:
+        for helper in helpers:
+            helper.start()
+        work(told)
+    except BaseException as error:
+        failures.append(error)
+        raise
+    finally:
+        _join(helpers)
+    if failures:
+        raise failures[0]
+
+
+def _threads(nbytes: int) -> int:
+    return min(MAX_THREADS, len(os.sched_getaffinity(0))) if nbytes >= PARALLEL else 1
+
+
+def _join(helpers: list[threading.Thread]) -> None:
+    """Wait for all of them; an interrupt is raised afterwards."""
+    interrupt: BaseException | None = None
+    for helper in helpers:
+        while helper.is_alive():
+            try:
+                helper.join()
+            except BaseException as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt

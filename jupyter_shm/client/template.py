@@ -1,0 +1,58 @@
+"""Small arrays, ready to be written, with one copy: what is the same for all of one kind is made once.  No I/O here."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Literal
+
+import numpy as np
+
+from ..serial.dtypes import plain
+from ..serial.pack import pack
+from .writing import SMALLEST_SHARED, place
+
+MAX_TEMPLATES = 256
+"""Kinds of arrays (dtype, shape, order) that are remembered at most."""
+
+_Template = tuple[bytes, bytes]
+"""What stands before, and behind, the time of creation."""
+
+_templates: dict[tuple[str, tuple[int, ...], str, str], _Template] = {}
+os.register_at_fork(after_in_child=_templates.clear)  # they tell the process id
+
+_TIME_SIZE = 8  # bytes: msgpack writes numbers above 2^32 as one byte and eight, the highest first
+
+
+def small_array(obj: object, label: str) -> tuple[bytes, int, int] | None:
+    """Lay out a small ndarray.
+
+    Args:
+        obj: What is to be put.
+        label: Of this process.
+
+    Returns:
+        All bytes of the object, how many of them are data, and the time that they tell (nanoseconds since 1970).
+        ``None``: it is no small ndarray, and goes the long way.
+    """
+    if type(obj) is not np.ndarray or obj.nbytes >= SMALLEST_SHARED:
+        return None
+    dtype = plain(obj.dtype)
+    if dtype is None:
+        return None
+    flags = obj.flags
+    order: Literal["C", "F"] = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
+    key = (dtype.descr, obj.shape, order, label)
+    template = _templates.get(key) or _make(key, obj)
+    now = time.time_ns()
+    return b"".join((template[0], now.to_bytes(_TIME_SIZE, "big"), template[1], obj.tobytes(order))), obj.nbytes, now
+
+
+def _make(key: tuple[str, tuple[int, ...], str, str], array: np.ndarray[Any, Any]) -> _Template:
+    placed = place(pack(array), key[3], lambda _: None)
+    prefix = bytes(placed.buffers[0][1])
+    before, behind = prefix.split(placed.created_ns.to_bytes(_TIME_SIZE, "big"))
+    if len(_templates) >= MAX_TEMPLATES:
+        _templates.clear()
+    _templates[key] = before, behind
+    return before, behind
