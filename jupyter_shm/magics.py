@@ -82,7 +82,8 @@ class JupyterShm(Magics):
         values = {name: self._variable(name, args) for name in args.variables}
         store = self.connect()
         for variable, value in values.items():
-            ref = store.put(value, variable if args.name is None else args.name, overwrite=not args.no_overwrite)
+            name = variable if args.name is None else args.name
+            ref = store.put(value, name, overwrite=not args.no_overwrite, progress=True)
             line = _summary(store, ref)
             if args.rebind:
                 self.shell.push({variable: store.get(ref)})

@@ -87,8 +87,16 @@ def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 # --- Stores -----------------------------------------------------------------------------------------------------------
 
 
+def reserve_of(request: pytest.FixtureRequest) -> str:
+    """The warm reserve that a test wants for its stores: ``@pytest.mark.reserve("0")``."""
+    mark = request.node.get_closest_marker("reserve")
+    return mark.args[0] if mark else RESERVE
+
+
 @pytest.fixture
-def runtime_folder(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Iterator[Path]:
+def runtime_folder(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> Iterator[Path]:
     """A runtime folder for this test alone: its stores start here and are ended with it.
 
     Directly under /tmp, not in pytest's own folder: the path of a Unix socket holds 107 bytes.
@@ -98,7 +106,7 @@ def runtime_folder(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config)
     for name in settings_in(os.environ):
         monkeypatch.delenv(name)
     monkeypatch.setenv("JUPYTER_SHM_RUNTIME_DIR", str(folder))
-    monkeypatch.setenv("JUPYTER_SHM_RESERVE", RESERVE)
+    monkeypatch.setenv("JUPYTER_SHM_RESERVE", reserve_of(request))
     yield folder
     killed = end_stores_of(folder)
     shutil.rmtree(folder)
@@ -112,10 +120,13 @@ def runtime_folder(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config)
 
 
 @pytest.fixture
-def private_store(pytestconfig: pytest.Config) -> Iterator[Store]:
+def private_store(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
+) -> Iterator[Store]:
     """A store of this test alone, connected; it ends with the test."""
     from jupyter_shm.testing.private import private_store
 
+    monkeypatch.setenv("JUPYTER_SHM_RESERVE", reserve_of(request))
     with private_store() as store:
         pytestconfig.stash[FOLDERS].append(Path(os.environ["JUPYTER_SHM_RUNTIME_DIR"]))
         yield store

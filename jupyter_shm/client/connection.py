@@ -11,8 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import (
@@ -86,7 +85,7 @@ class Connection:
         self._turn = threading.Condition(self._lock)
         self._reader: int | None = None  # ident of the thread that reads
         self._answers: dict[int, m.Answer | None] = {}
-        self._calls: set[object] = set()
+        self._calls: set[int] = set()
         self._eager = 0
         self._unsent.clear()
 
@@ -106,17 +105,15 @@ class Connection:
         """Is a call going on, whose socket and memory must not be taken from under it?"""
         return bool(self._calls)
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Everything inside is one call: ``close()`` in another thread takes effect after it."""
-        token = object()
-        try:
-            self._calls.add(token)
-            yield
-        finally:
-            self._calls.discard(token)
-            if self.on_idle is not None:
-                self.on_idle()
+    def begin(self, call: int) -> None:
+        """Until ``end``, this is one call: ``close()`` in another thread takes effect after it."""
+        self._calls.add(call)
+
+    def end(self, call: int) -> None:
+        """A call is over; safe to say again."""
+        self._calls.discard(call)
+        if self.on_idle is not None:
+            self.on_idle()
 
     def check(self) -> None:
         """Note whether the other end is gone, before something is asked of it."""

@@ -24,7 +24,7 @@ MAX_THREADS = 4
 
 Array = np.ndarray[Any, Any]
 Told = Callable[[int], None]
-"""Told how many bytes more were copied, in the thread that copies."""
+"""Told, in the caller's thread, how many bytes more were copied by all of them."""
 
 Piece = tuple[Array, Array]
 """Where to, and from where."""
@@ -52,38 +52,59 @@ def copy(parts: list[Piece], told: Told | None = None) -> None:
         parts: All of it; no two targets overlap.
         told: Told of the progress.
     """
-    todo = iter([piece for part in parts for piece in pieces(*part)])
     nbytes = sum(source.nbytes for _, source in parts)
-    lock, failures = threading.Lock(), list[BaseException]()
-
-    def work(told: Told | None = None) -> None:
-        while True:
-            with lock:
-                piece = None if failures else next(todo, None)
-            if piece is None:
-                return
-            np.copyto(*piece)
-            if told is not None:
-                told(piece[1].nbytes)
-
-    def help_out() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    helpers = [threading.Thread(target=help_out, daemon=True) for _ in range(_threads(nbytes) - 1)]
+    work = _Work([piece for part in parts for piece in pieces(*part)])
+    helpers = [threading.Thread(target=work.help_out, daemon=True) for _ in range(_threads(nbytes) - 1)]
     try:
         for helper in helpers:
             helper.start()
-        work(told)
+        while work.copy_next():
+            if told is not None:
+                told(work.news())
     except BaseException as error:
-        failures.append(error)
+        work.failures.append(error)
         raise
     finally:
         _join(helpers)
-    if failures:
-        raise failures[0]
+    if work.failures:
+        raise work.failures[0]
+    if told is not None:
+        told(work.news())
+
+
+class _Work:
+    """What is still to be copied, and what was, by all threads together."""
+
+    def __init__(self, todo: list[Piece]) -> None:
+        self.failures: list[BaseException] = []
+        self._todo = iter(todo)
+        self._lock = threading.Lock()
+        self._done = 0
+        self._told = 0
+
+    def copy_next(self) -> bool:
+        """Copy one piece; False when there is none left, or somebody failed."""
+        with self._lock:
+            piece = None if self.failures else next(self._todo, None)
+        if piece is None:
+            return False
+        np.copyto(*piece)
+        with self._lock:
+            self._done += piece[1].nbytes
+        return True
+
+    def help_out(self) -> None:
+        """Copy until nothing is left."""
+        try:
+            while self.copy_next():
+                pass
+        except BaseException as error:
+            self.failures.append(error)
+
+    def news(self) -> int:
+        """Bytes that were copied since this was asked last."""
+        news, self._told = self._done - self._told, self._done
+        return news
 
 
 def _threads(nbytes: int) -> int:

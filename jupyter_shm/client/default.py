@@ -36,9 +36,9 @@ def default_store() -> Store:
         return store
 
 
-def put(obj: object, name: str | None = None, *, overwrite: bool = True) -> ObjectRef:
+def put(obj: object, name: str | None = None, *, overwrite: bool = True, progress: bool = False) -> ObjectRef:
     """``Store.put`` on the default store."""
-    return default_store().put(obj, name, overwrite=overwrite)
+    return default_store().put(obj, name, overwrite=overwrite, progress=progress)
 
 
 def get(key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET) -> Any:

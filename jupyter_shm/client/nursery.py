@@ -13,6 +13,8 @@ FIRST_BYTES, FIRST_SLOTS = 1 << 20, 128
 
 MOST_BYTES, MOST_SLOTS = 16 << 20, 1024
 
+SPARE_SLOTS = 16
+
 
 class Nursery:
     """What the store has granted.
@@ -61,4 +63,6 @@ def wanted(nbytes: int, times: int) -> tuple[int, int]:
         Bytes and slots.
     """
     growth = 4 ** min(times, 4)
-    return min(max(FIRST_BYTES * growth, 8 * rounded(nbytes)), MOST_BYTES), min(FIRST_SLOTS * growth, MOST_SLOTS)
+    size = min(max(FIRST_BYTES * growth, 8 * rounded(nbytes)), MOST_BYTES)
+    # Each slot costs the store a microsecond or two: no more than go into the extent if all are as large as this one.
+    return size, min(FIRST_SLOTS * growth, MOST_SLOTS, size // rounded(nbytes) + SPARE_SLOTS)

@@ -11,7 +11,6 @@ from ..tables.ring import COMMIT
 from .cutting import Piece
 from .refs import ObjectRef
 from .session import Session
-from .template import small_array
 from .writing import Found, Placed, joined
 
 SMALL = 64 << 10
@@ -46,12 +45,14 @@ def publish(
         raise
 
 
-def put_small(session: Session, obj: object) -> ObjectRef | None:
-    """Put a small array without a name, and without asking the store; ``None``: that needs the long way."""
-    made = small_array(obj, session.label)
-    if made is None:
-        return None
-    data, payload, created_ns = made
+def put_small(session: Session, small: tuple[bytes, int, int]) -> ObjectRef | None:
+    """Put a small array without a name, and without asking the store; ``None``: that needs the long way.
+
+    Args:
+        session: Where to.
+        small: What, as ``small_array`` has laid it out.
+    """
+    data, payload, created_ns = small
     leases = session.leases
     try:
         # Under the lock: the session may be over at any other time, and its descriptors be somebody else's.

@@ -8,7 +8,6 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from ..errors import (
@@ -33,6 +32,7 @@ from .leases import Leased
 from .progress import progress_of
 from .refs import ObjectRef
 from .session import Session, opening, retire_orphans
+from .template import placed_as, small_array
 from .writing import place
 
 if TYPE_CHECKING:
@@ -71,6 +71,28 @@ def once_more_if_lost(
         return method(self, *args, **kwargs)
 
     return call
+
+
+class _Call:
+    """One call: ``close()`` in another thread takes effect after it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> Session:
+        self._session.connection.begin(id(self))
+        return self._session
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._session.connection.end(id(self))
+        if isinstance(error, StoreConnectionError):
+            error.store = self._session.welcome.store
+
+    def __del__(self) -> None:
+        # An interrupt may have fallen between the beginning and the block, or into the making of this.
+        session = getattr(self, "_session", None)
+        if session is not None:
+            session.connection.end(id(self))
 
 
 class Store:
@@ -130,10 +152,14 @@ class Store:
         """
         if name is not None:
             encode_name(name)
-        else:
-            ref = publishing.put_small(self._use(), obj)
+        session = self._use()
+        small = small_array(obj, session.label)
+        if small is not None:
+            ref = publishing.put_small(session, small) if name is None else None
             if ref is not None:
                 return ref
+            with self._call() as session:
+                return publishing.publish(session, placed_as(small), name or "", overwrite)
         packed = pack(obj)
         with self._call() as session, progress_of(packed.nbytes if progress else 0, name) as told:
             placed = place(packed, session.label, publishing.StoredBytes(session).find)
@@ -402,20 +428,13 @@ class Store:
             session.wait_for_end()
         self.close()
 
-    @contextmanager
-    def _call(self) -> Iterator[Session]:
+    def _call(self) -> _Call:
         """The session, kept open until the call is over."""
         retire_orphans()
         session = self._use()
         session.leases.drain()  # of an interrupt that fell into a finalizer, nobody else knows
         session.connection.check()
-        session = self._use()
-        with session.connection.call():
-            try:
-                yield session
-            except StoreConnectionError as error:
-                error.store = session.welcome.store
-                raise
+        return _Call(self._use())
 
     def uses(self, session: Session) -> bool:
         """Do calls go to this session?"""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..serial.dtypes import plain
 from ..serial.pack import pack
-from .writing import SMALLEST_SHARED, place
+from .writing import SMALLEST_SHARED, Placed, place
 
 MAX_TEMPLATES = 256
 """Kinds of arrays (dtype, shape, order) that are remembered at most."""
@@ -46,6 +46,12 @@ def small_array(obj: object, label: str) -> tuple[bytes, int, int] | None:
     template = _templates.get(key) or _make(key, obj)
     now = time.time_ns()
     return b"".join((template[0], now.to_bytes(_TIME_SIZE, "big"), template[1], obj.tobytes(order))), obj.nbytes, now
+
+
+def placed_as(small: tuple[bytes, int, int]) -> Placed:
+    """The same, for the long way."""
+    data, payload, created_ns = small
+    return Placed(len(data), payload, created_ns, [(0, memoryview(data))], ())
 
 
 def _make(key: tuple[str, tuple[int, ...], str, str], array: np.ndarray[Any, Any]) -> _Template:

@@ -7,6 +7,7 @@ A map needs its descriptor only while it is made; afterwards the descriptor may 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from types import TracebackType
 
@@ -176,7 +177,8 @@ def _aligned(fd: int, offset: int, nbytes: int, protection: int, flags: int, dum
         address = start + (offset - start) % HUGE
         libc.mmap(address, length, protection, flags | libc.MAP_FIXED, fd, offset)
         if not dump:
-            libc.madvise(address, length, libc.MADV_DONTDUMP)
+            with contextlib.suppress(OSError):  # a sandbox may forbid it, and then a core dump is large
+                libc.madvise(address, length, libc.MADV_DONTDUMP)
         # Given up before it is unmapped: an interrupt between the two must not unmap what is somebody else's by then.
         head, start = start, address
         if head < address:

@@ -74,7 +74,12 @@ class Admission:
             elif self._ledger.in_grace and _may_wait(waiting, now):
                 self._parked.append(waiting)
             else:
-                yield client, request, report.full(self._ledger, request.nbytes, room + self._ledger.warm.nbytes)
+                yield client, request, report.full(self._ledger, request.nbytes, room + self._ledger.warm.firm())
+
+    @property
+    def has_waiting(self) -> bool:
+        """Does a put wait for room?"""
+        return bool(self._parked)
 
     def forget(self, client: Client) -> None:
         """This client waits no more."""
@@ -86,7 +91,7 @@ class Admission:
 
     def _grant(self, client: Client, request: m.Reserve, room: int) -> Reservation | None:
         ledger, nbytes = self._ledger, request.nbytes
-        if not (ledger.has_slots() and ledger.fits(nbytes) and room + ledger.warm.nbytes >= nbytes):
+        if not (ledger.has_slots() and ledger.fits(nbytes)) or (room < nbytes and room + ledger.warm.firm() < nbytes):
             return None
         warm = ledger.warm.nbytes
         entry = ledger.reserve(client.id, request.number, nbytes)

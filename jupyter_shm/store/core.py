@@ -133,6 +133,8 @@ class Core:
         if isinstance(message, CHANGES) and message.number <= client.applied:
             return [*told, Send(conn, self.aftermath.answer(client, message))]
         if isinstance(message, m.Commit):
+            if any(id not in self.ledger.objects for id in contained):
+                told += self._nurseries.read_all(now)  # another one may just have made it
             actions = self._commits.commit(client, message, contained)
             return [*told, *actions, *self.inquiries.announce(message.name)]
         return told + self._verbs[type(message)](client, message, now)
@@ -191,6 +193,11 @@ class Core:
         self._asking = [other for other in self._asking if other is not client]
         return self.inquiries.answer(client, question)
 
+    @property
+    def is_asked(self) -> bool:
+        """Does somebody wait for a drain: with a question, or for room?"""
+        return bool(self._asking) or self.admission.has_waiting
+
     def asking(self) -> list[int]:
         """Connections of those whose question is not answered yet, in the order in which they asked."""
         return [client.conn for client in self._asking]
@@ -228,7 +235,8 @@ class Core:
         return [Punch(offset, nbytes) for offset, nbytes in self.ledger.warm.take_spoilt()]
 
     def _warm_next(self, now: float) -> list[Action]:
-        step = self.ledger.warm.next_step(self.admission.spare, now)
+        ledger = self.ledger
+        step = ledger.warm.next_step(lambda nbytes: min(self.admission.spare(nbytes), ledger.unused), now)
         return [Warm(*step)] if step else []
 
     def deadline(self, now: float) -> float | None:
@@ -364,13 +372,18 @@ class Core:
             actions += self._condemn(object)
         return actions
 
-    def _delete(self, client: Client, request: m.Delete, _now: float) -> list[Action]:
+    def _delete(self, client: Client, request: m.Delete, now: float) -> list[Action]:
+        told: list[Action] = []
+        if request.id not in self.ledger.objects and request.id:
+            told = self._nurseries.read_all(now)  # another one may just have made it
         object = self.ledger.meant(request.name, request.id)
         if object is None:
             # Not a question that has to wait for a drain: deletes and named puts are answered in the order they came.
-            return refused(client, request.number, "not-found", report.missing(request.name, request.id))
+            no = refused(client, request.number, "not-found", report.missing(request.name, request.id))
+            return [*told, *no]
         object.ender = (client.id, request.number)
         return [
+            *told,
             SetEnder(object.slot, *object.ender),
             *self._condemn(object),
             applied(client, request.number),

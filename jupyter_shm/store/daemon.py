@@ -41,6 +41,10 @@ log = logging.getLogger("jupyter_shm.store")
 BATCH = 512
 """Packets taken from one socket at a time.  A queue holds fewer, so whatever was sent before a drain began is in."""
 
+PAUSE = 0.002
+"""Seconds between two times that the lease tables are looked at, if nobody waits: what one put after the other has
+replaced is freed together."""
+
 AWAKE = 50e-6 if len(os.sched_getaffinity(0)) > 1 else 0.0
 """Seconds for which the next packet is looked for before it is waited for: about what a wake-up takes."""
 
@@ -72,7 +76,7 @@ class Daemon:
         self._unlodged: list[Peer] = []  # whose Wait at the head the keeper does not have yet
         self._answered: list[Peer] = []  # whose packet at the head may be done now
         self._exit: str | None = None
-        self._awake_until = 0.0
+        self._awake_until = self._settled = 0.0
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup, select.EPOLLIN)
@@ -104,8 +108,7 @@ class Daemon:
             self._wait()
             if time.monotonic() >= self._entrance.next_try:
                 self._entrance.try_again()
-            deadline = self._core.deadline(time.monotonic())
-            if deadline is not None and deadline <= time.monotonic():
+            if self._deadline() <= time.monotonic():
                 self._settle()
             if not self._lifeline.is_quiet:
                 self._mind_keeper()
@@ -163,10 +166,15 @@ class Daemon:
 
     # --- packets in --------------------------------------------------------------------------------------------
 
-    def _patience(self) -> float:
+    def _deadline(self) -> float:
+        """When to settle, in seconds; not at once again, unless somebody waits for it."""
         deadline = self._core.deadline(time.monotonic())
-        next_try = min(self._entrance.next_try, self._vault.next_try)
-        deadline = next_try if deadline is None else min(deadline, next_try)
+        if deadline is None:
+            return math.inf
+        return deadline if self._core.is_asked else max(deadline, self._settled + PAUSE)
+
+    def _patience(self) -> float:
+        deadline = min(self._deadline(), self._entrance.next_try, self._vault.next_try)
         return -1 if deadline == math.inf else max(0.0, deadline - time.monotonic())
 
     def _wait(self) -> None:
@@ -201,6 +209,7 @@ class Daemon:
         for _ in range(DRAIN_ROUNDS):
             if not self._poll(0):
                 break
+        self._settled = time.monotonic()
         # A reader that saw LIVE before the barrier has its lease in memory after it; the grace is for machines and
         # clients that have no barrier.
         membarrier_expedited()

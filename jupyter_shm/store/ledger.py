@@ -133,6 +133,11 @@ class Ledger:
         return max(0, self.capacity - self.extents.pages_used * PAGE + self.warm.nbytes)
 
     @property
+    def unused(self) -> int:
+        """Bytes of capacity that not even the warm reserve takes."""
+        return max(0, self.capacity - self.extents.pages_used * PAGE)
+
+    @property
     def excess(self) -> int:
         """Bytes of the warm reserve for which there is no capacity any more."""
         return max(0, self.extents.pages_used * PAGE - self.capacity)
@@ -167,6 +172,7 @@ class Ledger:
             return None
         facts = (plain.id, plain.slot, plain.generation, client, request, plain.offset, plain.extent)
         promised = (object_id(*self._take_slot()) for _ in range(slots))
+        self.sequence += 1  # of two that have had the same bytes the higher one has them
         nursery = self.reservations[plain.id] = Nursery(*facts, promised=dict.fromkeys(promised))
         return nursery
 

@@ -117,6 +117,8 @@ class Nurseries:
         size = rounded(nbytes)
         if id not in nursery.promised or nbytes < 1 or offset % alignment(size):
             return False
+        if nursery.offset <= offset <= nursery.offset + nursery.extent - size:
+            return True
         return any(start <= offset and offset + size <= end for start, end in nursery.spans())
 
     # --- rings -------------------------------------------------------------------------------------------------
@@ -183,7 +185,7 @@ class Nurseries:
 
     def _commit(self, client: Client, id: int, place: list[int], is_dropped: bool) -> list[Action]:
         offset, nbytes, payload, created_ns = place
-        nursery = next((e for e in client.reservations.values() if isinstance(e, Nursery) and id in e.promised), None)
+        nursery = self._nursery_of(client, id)
         if nursery is None or not self.can_cut(nursery, id, offset, nbytes):
             return []  # done before (law 2), or a liar's
         size = rounded(nbytes)
@@ -206,6 +208,12 @@ class Nurseries:
         )
         client.anonymous[id] = object
         return [Publish(object.slot, record_of(object, b""))]
+
+    def _nursery_of(self, client: Client, id: int) -> Nursery | None:
+        for entry in client.reservations.values():
+            if isinstance(entry, Nursery) and id in entry.promised:
+                return entry
+        return None
 
     def _gone(self, id: int, offset: int, size: int) -> list[Action]:
         self._ledger.free_slot(slot_of(id))

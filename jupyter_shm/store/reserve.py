@@ -101,7 +101,15 @@ class Reserve:
 
     def is_huge(self, offset: int, nbytes: int) -> bool:
         """Does this extent lie in huge pages, as far as is known?"""
-        return self._kinds.count(_HUGE_PAGE, offset // HUGE, -(-(offset + nbytes) // HUGE)) * HUGE >= nbytes
+        first, behind = offset // HUGE, -(-(offset + nbytes) // HUGE)
+        return self._kinds.count(_HUGE_PAGE, first, behind) == behind - first
+
+    def firm(self) -> int:
+        """Bytes that are warm for certain: pages that were only read the system may have taken back."""
+        huge = 0
+        for start, end in self._warm.by_size(HUGE):
+            huge += self._kinds.count(_HUGE_PAGE, -(-start // HUGE), end // HUGE)
+        return huge * HUGE
 
     def give_up(self, nbytes: int) -> None:
         """Give at least so many warm bytes back to the system, if there are so many: see ``take_spoilt``."""
@@ -225,6 +233,9 @@ class Reserve:
         nbytes = min(wanted, room(wanted)) // HUGE * HUGE if wanted > 0 else 0
         taken = self._extents.take(nbytes) if nbytes > 0 else None
         if taken is None:
+            return None
+        if self._extents.is_small(taken[0]):
+            self._extents.give_back(*taken[:2])  # what is warm is never there
             return None
         self.nbytes += taken[1]
         return taken[0], taken[1]

@@ -16,7 +16,7 @@ What is to be repaired is told as actions.  Restoring again after some of them w
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -95,6 +95,7 @@ class _Survey:
     generations: list[int] = field(default_factory=list)
     objects: dict[int, Object] = field(default_factory=dict)  # by id
     reservations: list[Reservation] = field(default_factory=list)
+    ages: dict[int, int] = field(default_factory=dict)  # sequence of each reservation, by id
     promises: list[tuple[int, int, int]] = field(default_factory=list)  # slot, generation, id of the nursery
     containers: list[tuple[Object, Record]] = field(default_factory=list)
     repairs: list[SetState | SetEnder] = field(default_factory=list)
@@ -122,7 +123,9 @@ class _Survey:
             return
         self._note_request(record.client, record.request)
         if state == RESERVED:
-            self.reservations.append(_reservation(slot, record))
+            reservation = _reservation(slot, record)
+            self.reservations.append(reservation)
+            self.ages[reservation.id] = record.sequence
             return
         object = _object(slot, state, entry.reads, record)
         self.objects[object.id] = object
@@ -166,9 +169,15 @@ class _Survey:
             else:
                 self.repairs.append(SetState(slot, generation, FREE))
         if nurseries:
-            spans = sorted((object.offset, object.offset + object.extent) for object in self.objects.values())
-            for nursery in nurseries.values():
-                _cut_out(nursery, spans)
+            owners: list[Object | Reservation] = [entry for entry in self.reservations if entry.id not in nurseries]
+            owners += self.objects.values()
+            spans = sorted((owner.offset, owner.offset + owner.extent) for owner in owners)
+            # What was cut out and has been freed may be another's now: the youngest has what is left of its own.
+            for id in sorted(nurseries, key=self.ages.__getitem__, reverse=True):
+                _cut_out(nurseries[id], spans)
+                for left in nurseries[id].spans():
+                    if left[0] < left[1]:
+                        insort(spans, left)
 
     def drop_twins(self) -> None:
         """A reservation whose extent is an object's was committed."""
@@ -219,11 +228,11 @@ def _reservation(slot: int, record: Record) -> Reservation:
 def _cut_out(nursery: Nursery, spans: list[tuple[int, int]]) -> None:
     """Let a nursery be what these extents, which are sorted, leave of it."""
     at, end = nursery.offset, nursery.offset + nursery.extent
-    for start, behind in spans[bisect_left(spans, (at, 0)) : bisect_left(spans, (end, 0))]:
+    for start, behind in spans[max(0, bisect_left(spans, (at, 0)) - 1) : bisect_left(spans, (end, 0))]:
         if at < start:
             nursery.gaps.append((at, start))
-        at = behind
-    nursery.offset, nursery.extent = at, end - at
+        at = max(at, behind)
+    nursery.offset, nursery.extent = min(at, end), max(0, end - at)
 
 
 def _object(slot: int, state: int, reads: int, record: Record) -> Object:

@@ -365,13 +365,13 @@ class IndexWriter(IndexReader):
             generation: Of the object to come.
             nursery: Id of the nursery.
         """
+        if slot >= self.words[WORD_SLOTS]:
+            self.words[WORD_SLOTS] = slot + 1  # while it is FREE: a slot behind is not looked at by who starts anew
         first = _FIRST_SLOT_WORD + slot * _SLOT_WORDS
         self.words[first + SLOT_READS] = 0
         self.words[first + SLOT_ENDER_NUMBER] = 0
         self.words[first + SLOT_ENDER] = nursery
         self.words[first] = generation << 8 | RESERVED
-        if slot >= self.words[WORD_SLOTS]:
-            self.words[WORD_SLOTS] = slot + 1
 
     def publish(self, slot: int, record: Record) -> None:
         """Write the facts of an object into the slot that was promised, and make it LIVE.

@@ -3,29 +3,34 @@
 It stands behind the entries of the client's lease table, and has one writer like them: the client.  How far the store
 has read it stands in the client's row of the index, whose writer is the store.  An entry of eight words::
 
-    word 0    check: all the others, exclusively or'ed
+    word 0    CRC-32 of all the others
     word 1    position: 1 for the first entry ever written, and so on
     word 2    kind: COMMIT or DROP
     word 3    id of the object
     words 4-7 of a COMMIT: offset in the heap, bytes covered, bytes of data, created (nanoseconds since 1970)
 
 The head, a word of the table's header, is raised when the entry is whole.  A machine may show it to the reader before
-the entry; then the check is wrong, and the reader comes back.
+the entry; then the CRC is wrong, and the reader comes back.
 """
 
 from __future__ import annotations
 
 import struct
+from zlib import crc32
 
 COMMIT, DROP = 1, 2
 
 RING = 4096  # entries
-ENTRY = struct.Struct("=8Q")
-RING_SIZE = RING * ENTRY.size
+ENTRY_SIZE = 64  # bytes
+RING_SIZE = RING * ENTRY_SIZE
 HEAD_WORD = 2  # of the lease table's header
 
 Entry = tuple[int, int, int, int, int, int]
 """Kind, id, offset, bytes covered, bytes of data, created."""
+
+
+_FACTS = struct.Struct("=7Q")  # words 1 to 7
+_WHOLE = struct.Struct("=Q56s")
 
 
 def write_entry(memory: memoryview, base: int, position: int, entry: Entry) -> None:
@@ -37,11 +42,8 @@ def write_entry(memory: memoryview, base: int, position: int, entry: Entry) -> N
         position: One more than the head.
         entry: What to write.
     """
-    kind, id, offset, nbytes, payload, created = entry
-    check = position ^ kind ^ id ^ offset ^ nbytes ^ payload ^ created
-    ENTRY.pack_into(
-        memory, base + (position - 1) % RING * 64, check, position, kind, id, offset, nbytes, payload, created
-    )
+    facts = _FACTS.pack(position, *entry)
+    _WHOLE.pack_into(memory, base + (position - 1) % RING * ENTRY_SIZE, crc32(facts), facts)
 
 
 def read_entries(memory: memoryview, base: int, tail: int, head: int, limit: int) -> list[Entry]:
@@ -59,10 +61,9 @@ def read_entries(memory: memoryview, base: int, tail: int, head: int, limit: int
     """
     found: list[Entry] = []
     for position in range(tail + 1, min(head, tail + min(limit, RING)) + 1):
-        check, stamp, kind, id, offset, nbytes, payload, created = ENTRY.unpack_from(
-            memory, base + (position - 1) % RING * 64
-        )
-        if stamp != position or check != position ^ kind ^ id ^ offset ^ nbytes ^ payload ^ created:
+        check, facts = _WHOLE.unpack_from(memory, base + (position - 1) % RING * ENTRY_SIZE)
+        stamp, *entry = _FACTS.unpack(facts)
+        if stamp != position or check != crc32(facts):
             break
-        found.append((kind, id, offset, nbytes, payload, created))
+        found.append(tuple(entry))
     return found

@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import ROOT, SECONDS, PeerError, heap_bytes, kill_store
+from peers import ROOT, SECONDS, PeerError, heap_bytes, is_nothing_reserved, kill_store
 from store_processes import stores_of
 
 import jupyter_shm as shm
+from jupyter_shm.client import nursery
 from jupyter_shm.client.store import Store
 from jupyter_shm.protocol import messages as m
+from jupyter_shm.tables.layout import ROW_LOOKING, row_word
 from jupyter_shm.testing.private import eventually
 
 ORDERS = "JUPYTER_SHM_TEST_CRASH"
@@ -36,10 +38,23 @@ ORDERS = "JUPYTER_SHM_TEST_CRASH"
 STANDING = "standing"
 """Name of an object that the witness puts before each trial, reads through it, and deletes afterwards."""
 
+SLOTS = 4
+"""Slots of a client's first nursery: each is a step of its granting."""
+
 
 def full(value: int) -> np.ndarray:
     """Bytes that show where they belong: an array full of one value, some pages long."""
     return np.full(3000, value)
+
+
+def large(value: int) -> np.ndarray:
+    """As ``full``, and too large for a nursery."""
+    return np.full(300_000, value)
+
+
+def little(value: int) -> np.ndarray:
+    """As ``full``, and put in the shortest way there is."""
+    return np.full(30, value)
 
 
 def same(array: np.ndarray) -> int:
@@ -55,14 +70,15 @@ class Client:
     """A process with a connection named ``store``.
 
     Args:
-        nursery: To the process that forks it.
+        forker: To the process that forks it.
         environment: Added to what that process has.
     """
 
-    def __init__(self, nursery: socket.socket, environment: dict[str, str]) -> None:
+    def __init__(self, forker: socket.socket, environment: dict[str, str]) -> None:
+        self.is_alive = True
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            socket.send_fds(nursery, [pickle.dumps(environment)], [theirs.fileno()])
+            socket.send_fds(forker, [pickle.dumps(environment)], [theirs.fileno()])
         self.pid: int = self.answer()
 
     def __call__(self, code: str) -> Any:
@@ -95,6 +111,7 @@ class Client:
 
     def kill(self) -> None:
         """SIGKILL, and wait: nothing of it runs on."""
+        self.is_alive = False
         os.kill(self.pid, signal.SIGKILL)
         self._wait()
 
@@ -113,7 +130,7 @@ class Client:
 
 
 @contextlib.contextmanager
-def nursery() -> Iterator[socket.socket]:
+def forker() -> Iterator[socket.socket]:
     """The process that clients are forked from."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     argv = [sys.executable, "-W", "ignore::DeprecationWarning", __file__, str(theirs.fileno())]
@@ -130,6 +147,7 @@ def nursery() -> Iterator[socket.socket]:
 
 def _serve(control: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    nursery.FIRST_SLOTS = SLOTS
     control.send(b".")
     while True:
         data, descriptors, _, _ = socket.recv_fds(control, 1 << 16, 1)
@@ -147,7 +165,8 @@ def _serve(control: socket.socket) -> None:
 
 
 def _play(control: socket.socket) -> None:
-    names: dict[str, Any] = {"os": os, "shm": shm, "m": m, "full": full, "same": same}
+    names: dict[str, Any] = {"os": os, "shm": shm, "m": m, "same": same}
+    names |= {"full": full, "large": large, "little": little, "have_ring_read": lambda: have_ring_read(names["store"])}
     names |= {"held": lambda: held(names["store"]), "wait_and_put": lambda: wait_and_put(names["store"])}
     names["waiting"] = lambda: Waiting(names["store"])
     control.send(pickle.dumps((True, os.getpid(), [])))
@@ -202,6 +221,13 @@ def wait_and_put(store: Store) -> list[Any]:
     return [waiting.result(), version]
 
 
+def have_ring_read(store: Store) -> None:
+    """Have the store read the ring: for some milliseconds it looks for more by itself, and what is put rings no bell."""
+    store.put(full(8))
+    session = store._session
+    assert eventually(lambda: session.words[row_word(session.welcome.row) + ROW_LOOKING])
+
+
 def held(store: Store) -> None:
     """Wait until the store has seen that an object without a name is still read."""
     assert eventually(lambda: store.stats().held)
@@ -228,12 +254,12 @@ class World:
 
     Args:
         folder: The runtime folder.
-        nursery: Where clients come from.
+        forker: Where clients come from.
     """
 
-    def __init__(self, folder: Path, nursery: socket.socket) -> None:
+    def __init__(self, folder: Path, forker: socket.socket) -> None:
         self.folder = folder
-        self._nursery = nursery
+        self._forker = forker
         self._orders = folder / "orders"
         self.order()
         os.environ[ORDERS] = str(self._orders)
@@ -245,7 +271,7 @@ class World:
 
     def new_client(self) -> Client:
         """One more, connected."""
-        client = Client(self._nursery, {"JUPYTER_SHM_RUNTIME_DIR": str(self.folder), ORDERS: str(self._orders)})
+        client = Client(self._forker, {"JUPYTER_SHM_RUNTIME_DIR": str(self.folder), ORDERS: str(self._orders)})
         self.clients.append(client)
         client("store = shm.connect()")
         return client
@@ -323,18 +349,17 @@ class World:
         self._views.append((array, same(array)))
 
     def look(self) -> State:
-        """What there is now."""
+        """What there is now, and whole."""
         found = {info.name: (same(self.store.get(info.name)), info.version) for info in self.store.list()}
         assert found.pop(STANDING) == (77, 1)
         return State(found, self.store.stats().objects - len(found) - 1)
 
-    def check(self, *allowed: State, clients: int, reserved: int) -> State:
+    def check(self, *allowed: State, clients: int) -> State:
         """Hold what there is to what there may be.
 
         Args:
             allowed: Any of these.
             clients: How many are connected.
-            reserved: Bytes.
 
         Returns:
             Which of them it is.
@@ -343,10 +368,18 @@ class World:
         # At once; what is freed later is the nameless.
         assert self.look().names in [state.names for state in allowed]
         assert eventually(lambda: self.look() in allowed), (self.look(), allowed)
-        assert eventually(lambda: self.store.stats().reserved == reserved), (self.store.stats(), reserved)
         for array, value in self._views:
             assert same(array) == value, "the bytes of a view have changed"
         return self.look()
+
+    def fetch(self, refs: list[Any]) -> list[int]:
+        """Values of objects without a name that a client has put."""
+        return [same(self.store.get(ref)) for ref in refs]
+
+    def check_reserved(self, nbytes: int) -> None:
+        """Hold what is reserved, when all have given their nurseries back, to what the clients want to fill."""
+        living = [client for client in self.clients if client.is_alive]
+        assert is_nothing_reserved(self.store, *living, but=nbytes), (self.store.stats(), nbytes)
 
     def end(self) -> None:
         """Let go of everything, and see that nothing is left."""
@@ -355,17 +388,18 @@ class World:
         self.clients.clear()
         self._views.clear()
         self.store.clear()
+        assert is_nothing_reserved(self.store), self.store.stats()
         assert eventually(self._is_empty), (self.store.stats(), heap_bytes(self.store.stats().pid))
 
     def _is_empty(self) -> bool:
         stats = self.store.stats()
-        left = (stats.used, stats.held, stats.reserved, stats.objects, stats.names, heap_bytes(stats.pid))
-        return not any(left) and stats.clients == 1
+        left = (stats.used, stats.held, stats.reserved, stats.objects, stats.names)
+        return not any(left) and stats.clients == 1 and heap_bytes(stats.pid) <= stats.reserve
 
     def leave(self) -> None:
         """See that nothing comes back, and that the log tells of no error."""
         self.kill_store()
-        assert self._is_empty(), self.store.stats()
+        assert eventually(self._is_empty), self.store.stats()
         assert self.store.keys() == []
         self.close()
         assert [line for line in self.log.read_text().splitlines() if "Traceback" in line or " ERROR " in line] == []

@@ -19,6 +19,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jupyter_shm.client.store import Store
+from jupyter_shm.testing.private import eventually
+
 ROOT = Path(__file__).parents[2]
 LOOP = Path(__file__).with_name("peer_loop.py")
 SECONDS = 50.0
@@ -217,6 +220,27 @@ def is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+PAGE = 4096  # bytes: what a nursery and the objects that were cut out of it may share, at each end of either
+
+GIVE_NURSERY_BACK = "store._session.cutter.let_go()"
+
+
+def is_nothing_reserved(store: Store, *peers: Callable[[str], Any], but: int = 0) -> bool:
+    """Is all that is reserved a nursery of one of these, who have one for their next puts?
+
+    They give them back, and then nothing may be left: no put that failed has kept its extent.
+
+    Args:
+        store: Of this process; no thread of it puts.
+        peers: All others that are connected, and have nothing to do.
+        but: Bytes that somebody has reserved on purpose.
+    """
+    store._session.cutter.let_go()
+    for peer in peers:
+        peer(GIVE_NURSERY_BACK)
+    return eventually(lambda: store.stats().reserved == but)
 
 
 def heap_bytes(store_pid: int) -> int:

@@ -74,8 +74,10 @@ class Workers:
         assert not failed, "\n".join(failed)
 
     def leave(self) -> list[tuple[Any, ...]]:
-        """Let go of everything; a ``Report`` of each, as tuples."""
-        return [tuple(worker.leave()) for worker in self._workers]
+        """Let go of everything, the nursery included; a ``Report`` of each, as tuples."""
+        reports = [tuple(worker.leave()) for worker in self._workers]
+        self._workers[0].store._session.cutter.let_go()
+        return reports
 
 
 class Worker:

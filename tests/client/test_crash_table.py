@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from crash_table import Client, State, World, full, nursery
+from crash_table import Client, State, World, forker, full
 from peers import kill_store
 
 
@@ -32,6 +32,8 @@ class Row:
         views: Names that the witness reads before, and through it all.
         own: How many of the nameless objects are there for the client alone.
         connections: How many the client has in the end.
+        reserves: Bytes that the client has reserved, besides its nursery.
+        refs: Values of the objects without a name that the client's ``refs`` are of: whoever has these can fetch them.
         is_awaited: Another client waits for the name "x".
     """
 
@@ -44,6 +46,8 @@ class Row:
     views: tuple[str, ...] = ()
     own: int = 0
     connections: int = 1
+    reserves: int = 0
+    refs: tuple[int, ...] = ()
     is_awaited: bool = False
 
 
@@ -51,39 +55,92 @@ X, X2 = State({"x": (1, 1)}), State({"x": (2, 1)})
 PUT_X = "store.put(full(1), 'x')"
 PUT_INNER = f"{PUT_X}; view = store.get('x')"
 PUT_OUTER = f"{PUT_INNER}; store.put(view[1000:], 'y'); view = None"
+HAVE_NURSERY = "store.put(full(6), 'y'); store.delete('y')"
 HAVE_ALL = (
-    f"{PUT_X}; store.put(full(3), 'y'); view = store.get('y'); store.delete('y'); ref = store.put(full(4)); "
+    f"{PUT_X}; store.put(full(3), 'y'); view = store.get('y'); store.delete('y'); refs = [store.put(full(4))]; "
     "store._session.connection.request(m.Reserve, 1 << 20); held()"
 )
 
 ROWS = {
-    "put": Row(("Reserve", "Commit"), "store.put(full(2), 'x').version", 1, X2, is_awaited=True),
+    "put": Row(("ReserveNursery", "Commit"), "store.put(full(2), 'x').version", 1, X2, is_awaited=True),
+    "large put": Row(("Reserve", "Commit"), "store.put(large(2), 'x').version", 1, X2, is_awaited=True),
+    "put out of the next nursery": Row(
+        ("ReserveNursery", "Commit", "Abandon"),
+        "store.put(full(5), 'x').version",
+        5,
+        State({"x": (5, 5)}),
+        State({"x": (4, 4)}),
+        "[store.put(full(n), 'x').id for n in range(1, 5)]",
+    ),
     "overwrite": Row(
         ("Commit",), "store.put(full(2), 'x').version", 2, State({"x": (2, 2)}, 1), X, PUT_X, views=("x",)
     ),
     "delete": Row(("Delete",), "store.delete('x')", None, State({}, 1), X, PUT_X, views=("x",)),
     "anonymous": Row(
+        ("Ring", "settle"),
+        "globals().update(refs=[store.put(full(2)), store.put(little(3))])",
+        None,
+        State({}, 2),
+        prepare=HAVE_NURSERY,
+        own=2,
+        refs=(2, 3),
+    ),
+    "anonymous, and the store looks by itself": Row(
+        ("settle",),
+        "[have_ring_read(), globals().update(refs=[store.put(full(2)), store.put(little(3))])][-1]",
+        None,
+        State({}, 2),
+        prepare=HAVE_NURSERY,
+        own=2,
+        refs=(2, 3),
+    ),
+    "anonymous and gone": Row(
+        ("Ring", "settle"),
+        "[same(store.get(store.put(little(2)))), store.stats().clients]",
+        [2, 2],
+        State(),
+        prepare=HAVE_NURSERY,
+    ),
+    "anonymous, and nobody reads the ring": Row(
+        ("restart",),
+        "[pid := store.stats().pid, os.kill(pid, 19), refs := [store.put(full(2)), store.put(little(3))], "
+        "os.kill(pid, 9), store.stats().starts > 1][-1]",
+        True,
+        State({}, 2),
+        prepare=HAVE_NURSERY,
+        own=2,
+        refs=(2, 3),
+    ),
+    "large anonymous": Row(
         ("Reserve", "Commit", "Drop", "settle"),
-        "[same(store.get(store.put(full(2)))), store.stats().reserved]",
-        [2, 0],
+        "[same(store.get(store.put(large(2)))), store.stats().clients]",
+        [2, 2],
         State(),
     ),
+    "end of a nursery": Row(("Abandon",), "store._session.cutter.let_go()", None, X, X, PUT_X),
     "free": Row(("settle",), "store.delete('x')", None, State(), X, PUT_X),
     "let go": Row(
         ("Hint", "settle"),
-        "[same(globals().pop('view')), store.stats().reserved]",
-        [1, 0],
+        "[same(globals().pop('view')), store.stats().clients]",
+        [1, 2],
         State(),
         State({}, 1),
         f"{PUT_INNER}; store.delete('x'); held()",
         own=1,
     ),
-    "hang up": Row(("hang-up",), "", None, X, State({"x": (1, 1)}, 2), HAVE_ALL),
+    "hang up": Row(("hang-up",), "", None, X, State({"x": (1, 1)}, 2), HAVE_ALL, reserves=1 << 20),
     "hello": Row(("Hello",), "(other := shm.connect()).stats().clients", 3, State(), connections=2),
     "look": Row(("Look",), "store.get('nothing', default=None)", None, State()),
     "wait": Row(("Wait", "Commit"), "wait_and_put()", [2, 1], X2),
     "contain": Row(
         ("Commit",), "store.put(view[1000:], 'y').version", 1, State({"x": (1, 1), "y": (1, 1)}), X, PUT_INNER
+    ),
+    "contain what the ring tells of": Row(
+        ("Commit",),
+        "[have_ring_read(), ref := store.put(full(1)), store.put(store.get(ref)[1000:], 'y').version][-1]",
+        1,
+        State({"y": (1, 1)}, 1),
+        prepare=HAVE_NURSERY,
     ),
     "delete contained": Row(
         ("Delete", "settle"),
@@ -110,6 +167,8 @@ ROWS = {
         State({"x": (1, 1)}, 2),
         HAVE_ALL,
         own=2,
+        reserves=1 << 20,
+        refs=(4,),
     ),
 }
 
@@ -141,8 +200,7 @@ class Trial:
         for name in row.views:
             world.view(name)
         self._left: list[str] = []
-        self._reserved = world.store.stats().reserved
-        world.check(row.before, clients=1 + len(world.clients), reserved=self._reserved)
+        world.check(row.before, clients=1 + len(world.clients))
 
     def order(self, signal: str, *more: str) -> None:
         """Let it happen."""
@@ -181,12 +239,13 @@ class Trial:
         """What must hold after a call that has returned."""
         lives = bool(self.row.call)
         clients = 1 + lives * self.row.connections + (self.waiter is not None)
-        self.world.check(self.row.after, clients=clients, reserved=lives * self._reserved)
+        self.world.check(self.row.after, clients=clients)
+        assert self.world.fetch(self.client("refs") if self.row.refs else []) == list(self.row.refs)
 
     def holds_without_client(self) -> None:
         """What must hold when the client has died in its call."""
         allowed = [State(one.names, max(0, one.nameless - self.row.own)) for one in (self.row.after, self.row.before)]
-        self.world.check(*allowed, clients=1 + (self.waiter is not None), reserved=0)
+        self.world.check(*allowed, clients=1 + (self.waiter is not None))
 
     def withdraw(self) -> list[str]:
         """Let nobody die any more.
@@ -209,13 +268,14 @@ class Trial:
             if not self.world.look().names:
                 assert self.world.store.put(full(2), "x").version == 1
             assert self.waiter("waiting.result()") == 2
+        self.world.check_reserved(self.row.reserves if self.client.is_alive else 0)
         self.world.end()
         return not any(line.startswith(f"{self.step} ") for line in self._left)
 
 
 @pytest.fixture(scope="module")
 def clients() -> Iterator[Any]:
-    with nursery() as made:
+    with forker() as made:
         yield made
 
 
@@ -284,6 +344,13 @@ def cases() -> Iterator[Any]:
             yield pytest.param(row, column, id=f"{row}-{column.__name__}")
 
 
+@pytest.mark.reserve("0")
 @pytest.mark.parametrize(("row", "die"), list(cases()))
 def test_whoever_dies_at_whatever_step_the_promises_hold(world, row, die):
     try_all(world, ROWS[row], die)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_the_promises_hold_where_freed_memory_is_kept_for_the_next_put(world, row):
+    try_all(world, ROWS[row], the_store)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
+from peers import is_nothing_reserved
 
 import jupyter_shm
 from jupyter_shm import errors
@@ -154,11 +155,13 @@ def test_stats_balance(store, peer):
     assert 1 << 20 < stats.used < 1.1 * (1 << 20)
     assert stats.payload == 1 << 20
     assert (stats.objects, stats.names) == (1, 1)
-    assert stats.free == stats.capacity - stats.used
+    assert stats.free == stats.capacity - stats.used - stats.reserved
     assert stats.uptime >= empty.uptime
     store.delete("x")
     assert eventually(lambda: store.stats().used == 0)
     assert store.stats().payload == 0
+    assert is_nothing_reserved(store, peer)
+    assert store.stats().free == 256 << 20
 
 
 def test_explain_says_what_is_shared(store):

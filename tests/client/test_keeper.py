@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from peers import ROOT, forked, is_alive, kill_store, kill_store_and_keeper
+from peers import ROOT, forked, is_alive, is_nothing_reserved, kill_store, kill_store_and_keeper
 from store_processes import keepers_of, processes_of, stores_of
 
 from jupyter_shm.client.store import Store
@@ -86,10 +86,15 @@ def test_a_keeper_that_a_store_has_started_is_like_the_first_one(store, runtime_
 
 
 def test_neither_numpy_nor_cloudpickle_is_imported(runtime_folder):
-    code = "import jupyter_shm.store.__main__, sys; print({'numpy', 'cloudpickle', 'pickle'} & set(sys.modules))"
+    # As it is started: under another name than ``-m`` the package loads the client at once.
+    command = [sys.executable, "-X", "importtime", "-m", "jupyter_shm.store", "--help"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
-    assert subprocess.check_output([sys.executable, "-c", code], env=environment) == b"set()\n"
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "jupyter_shm.store.daemon" in imported
+    assert {"numpy", "cloudpickle", "pickle", "jupyter_shm.client.store"} & imported == set()
 
 
 # --- It dies ----------------------------------------------------------------------------------------------------------
@@ -310,7 +315,7 @@ def test_a_store_that_stands_still_is_told_and_published_names_are_still_there(s
     finally:
         os.kill(stats.pid, signal.SIGCONT)
 
-    assert eventually(lambda: store.stats().reserved == 0)
+    assert is_nothing_reserved(store, peer), "the put that was given up"
     assert store.keys() == ["x"]
     store.put(1, "y")
     assert peer("store.get('y')") == 1

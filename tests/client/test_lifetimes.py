@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
-from peers import heap_bytes, kill_store_and_keeper
+from peers import PAGE, heap_bytes, is_nothing_reserved, kill_store_and_keeper
 
 import jupyter_shm as shm
 from jupyter_shm.client.store import Store
@@ -120,6 +120,7 @@ def test_views_taken_in_every_way_outlive_the_store(store, way):
     assert is_whole(view)
 
 
+@pytest.mark.reserve("0")
 def test_bytes_are_freed_when_the_last_reader_lets_go(store, peer):
     view = share(store, peer)
     pid = store.stats().pid
@@ -135,6 +136,7 @@ def test_bytes_are_freed_when_the_last_reader_lets_go(store, peer):
     assert eventually(lambda: heap_bytes(pid) == 0)
 
 
+@pytest.mark.reserve("0")
 def test_bytes_are_freed_when_the_last_reader_is_killed(store, peer):
     view = share(store, peer)
     pid = store.stats().pid
@@ -148,6 +150,7 @@ def test_bytes_are_freed_when_the_last_reader_is_killed(store, peer):
     assert eventually(lambda: heap_bytes(pid) == 0)
 
 
+@pytest.mark.reserve("0")
 def test_bytes_of_an_object_that_nobody_reads_are_freed_at_once(store):
     pid = store.stats().pid
     for n in range(5):
@@ -159,6 +162,7 @@ def test_bytes_of_an_object_that_nobody_reads_are_freed_at_once(store):
     assert eventually(lambda: heap_bytes(pid) == 0)
 
 
+@pytest.mark.reserve("0")
 def test_small_objects_give_their_pages_back(store):
     pid = store.stats().pid
     for n in range(2000):
@@ -168,6 +172,8 @@ def test_small_objects_give_their_pages_back(store):
     store.clear()
 
     assert eventually(lambda: store.stats().used == 0)
+    assert eventually(lambda: heap_bytes(pid) <= PAGE), "one may be shared with the rest of the nursery"
+    assert is_nothing_reserved(store)
     assert eventually(lambda: heap_bytes(pid) == 0)
 
 
@@ -179,6 +185,7 @@ def test_published_objects_outlive_the_process_that_put_them(store, peer):
     assert is_whole(store.get("theirs"))
 
 
+@pytest.mark.reserve("0")
 def test_a_put_that_was_killed_half_way_leaves_nothing(store, peer):
     # Reserved and written, never committed: what the store sees of a client that dies in the middle of a put.
     peer("""
