@@ -170,7 +170,7 @@ def crowd(kind: Kind, plan: Plan) -> Iterator[Figure]:
             while len(one.hosts) <= clients:
                 one.reader()
             for task, arguments in (("puts", {}), ("gets", {"key": key})):
-                yield f"{clients} clients {task}", _together(one, f"crowd_{task}", clients, plan.limit / 3, **arguments)
+                yield f"{clients} clients {task}", _together(one, f"crowd_{task}", clients, plan.limit / 5, **arguments)
 
 
 def _together(one: Session, task: str, clients: int, duration: float, **arguments: str) -> float:

@@ -66,7 +66,7 @@ def plot(raw: dict[str, Any], path: Path) -> None:
     handles, labels = panels[0].get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=9)
     plt.setp(legend.get_texts(), color=INK)
-    figure.tight_layout(rect=(0, 0.06 + 0.04 * -(-len(labels) // 4), 1, 1))
+    figure.tight_layout(rect=(0, 0.02 + 0.036 * -(-len(labels) // 4), 1, 1))
     figure.savefig(path, dpi=130, transparent=True)
 
 

@@ -14,7 +14,7 @@ from .session import PeerError, session
 from .startup import startup
 from .venvs import UnavailableError, interpreter
 
-BUDGET = 240.0
+BUDGET = 300.0
 """Seconds that one peer may take in all: the scenes that are left then are not measured."""
 
 

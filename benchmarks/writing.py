@@ -84,7 +84,7 @@ def sustained_puts(desk: Desk, nbytes: int, count: int, limit: float) -> dict[st
         limit: Seconds after which no further one is put.
     """
     array = pattern(nbytes)
-    names = [fresh() for _ in range(count)]
+    names = [fresh() for _ in range(min(count, desk.peer.most))]
     handles = []
     start = time.perf_counter()
     for name in names:

@@ -59,6 +59,7 @@ IMPURE_STORE_FILES = {
     "heating",
     "keeper",
     "lifeline",
+    "pace",
     "peers",
     "regions",
     "spill",

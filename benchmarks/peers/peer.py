@@ -33,6 +33,9 @@ class Peer(ABC):
     replaces = False
     """Can a name be given to a new array while others read the old one?  Elsewhere the old one is deleted first."""
 
+    most = 1 << 30
+    """Handles that one process can keep."""
+
     folder: Path
     """Of this session, for whatever needs files; removed with everything in it afterwards."""
 

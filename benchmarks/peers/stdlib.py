@@ -20,6 +20,9 @@ UNTRACKED = {"track": False} if sys.version_info >= (3, 13) else {}
 class Segments(Peer):
     """Each array is a segment; length and dtype travel in the key."""
 
+    most = 7000
+    """Two descriptors each, of the 20,000 that a process often may have."""
+
     def __init__(self) -> None:
         self._fetched: list[SharedMemory] = []
 

@@ -35,7 +35,7 @@ def publish(
         if piece is not None:
             return _publish_piece(session, piece, placed, name, overwrite, tickets)
         reserved: m.Reserved = session.connection.request(m.Reserve, placed.nbytes, ticket=tickets)
-        _write(session, reserved.offset, placed, reserved.is_huge, told)
+        _write(session, reserved.offset, placed, reserved.huge, told)
         return _commit(session, reserved.id, placed, name, overwrite, tickets)
     except BaseException as error:
         for ticket in tickets:
@@ -71,7 +71,7 @@ def put_small(session: Session, small: tuple[bytes, int, int]) -> ObjectRef | No
 def _publish_piece(
     session: Session, piece: Piece, placed: Placed, name: str, overwrite: bool, tickets: list[int]
 ) -> ObjectRef:
-    _write(session, piece.offset, placed, piece.nursery.is_huge)
+    _write(session, piece.offset, placed, placed.nbytes if piece.nursery.is_huge else 0)
     leases = session.leases
     if not (name or placed.contained):
         try:
@@ -87,12 +87,12 @@ def _publish_piece(
 
 
 def _write(
-    session: Session, offset: int, placed: Placed, is_huge: bool, told: Callable[[int], None] | None = None
+    session: Session, offset: int, placed: Placed, huge: int, told: Callable[[int], None] | None = None
 ) -> None:
     if placed.nbytes <= SMALL:
         session.heap.write_small(offset, joined(placed.buffers, placed.nbytes))
     else:
-        session.heap.write(offset, placed.buffers, is_huge, told)
+        session.heap.write(offset, placed.buffers, huge, told)
 
 
 def _commit(

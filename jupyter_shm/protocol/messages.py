@@ -202,7 +202,7 @@ class Reserved(Message, frozen=True, tag="reserved"):
     number: int
     id: int
     offset: int  # bytes from the start of the heap
-    is_huge: bool  # it lies in huge pages, which are written fastest through a map
+    huge: int  # bytes of it, from its beginning on, that lie in huge pages: these are written fastest through a map
 
 
 class NurseryReserved(Message, frozen=True, tag="nursery-reserved"):
@@ -217,7 +217,7 @@ class NurseryReserved(Message, frozen=True, tag="nursery-reserved"):
     offset: int  # bytes from the start of the heap
     nbytes: int
     ids: tuple[int, ...]  # of objects to come
-    is_huge: bool  # as in Reserved
+    is_huge: bool  # all of it lies in huge pages
 
 
 class Committed(Message, frozen=True, tag="committed"):

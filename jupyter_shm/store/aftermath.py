@@ -51,7 +51,7 @@ class Aftermath:
         if isinstance(entry, Nursery):
             ids = tuple(entry.promised)
             return m.NurseryReserved(number, entry.id, entry.offset, entry.extent, ids, False)
-        return m.Reserved(number, entry.id, entry.offset, False) if entry else _again(number)
+        return m.Reserved(number, entry.id, entry.offset, 0) if entry else _again(number)
 
     def _made_by(self, client: int, number: int) -> Object | None:
         for object in self.ledger.objects.values():

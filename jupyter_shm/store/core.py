@@ -342,13 +342,13 @@ class Core:
         client.reservations[entry.id] = entry
         facts = (entry.generation, self.ledger.sequence, client.id, 0, request.number, entry.offset, entry.extent)
         record = Record(*facts, 0, 0, 0, 0, 0, b"")
-        is_huge = self.ledger.warm.is_huge(entry.offset, entry.extent)
+        huge = self.ledger.warm.huge(entry.offset, entry.extent)
         return [
             *self._punch_spoilt(),  # before the memory that this makes room for is touched
             WriteRecord(entry.slot, record),
             SetState(entry.slot, entry.generation, RESERVED),
             applied(client, request.number),
-            Send(client.conn, m.Reserved(request.number, entry.id, entry.offset, is_huge)),
+            Send(client.conn, m.Reserved(request.number, entry.id, entry.offset, huge)),
         ]
 
     def _open_nursery(self, client: Client, request: m.ReserveNursery, now: float) -> list[Action]:

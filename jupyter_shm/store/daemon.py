@@ -31,25 +31,13 @@ from .entrance import Entrance
 from .heating import MARGIN, Heating
 from .lifeline import Lifeline
 from .lodging import ClientNote, client_key, encode_note, wait_key
+from .pace import AWAKE, BATCH, DRAIN_ROUNDS, PAUSE, WIDE_AWAKE
 from .peers import Peer
 from .regions import Regions, TableMemory, room_for
 from .vault import Vault
 from .writes import writes
 
 log = logging.getLogger("jupyter_shm.store")
-
-BATCH = 512
-"""Packets taken from one socket at a time.  A queue holds fewer, so whatever was sent before a drain began is in."""
-
-PAUSE = 0.002
-"""Seconds between two times that the lease tables are looked at, if nobody waits: what one put after the other has
-replaced is freed together."""
-
-AWAKE = 50e-6 if len(os.sched_getaffinity(0)) > 1 else 0.0
-"""Seconds for which the next packet is looked for before it is waited for: about what a wake-up takes."""
-
-DRAIN_ROUNDS = 8
-"""Times that a drain asks for ready sockets; one answer names 1,023 of them at most, and there are up to 4,096."""
 
 
 class Daemon:
@@ -76,7 +64,7 @@ class Daemon:
         self._unlodged: list[Peer] = []  # whose Wait at the head the keeper does not have yet
         self._answered: list[Peer] = []  # whose packet at the head may be done now
         self._exit: str | None = None
-        self._awake_until = self._settled = 0.0
+        self._awake_until = self._last_packet = self._settled = 0.0
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._wakeup, select.EPOLLIN)
@@ -257,7 +245,9 @@ class Daemon:
         self._answered.append(peer)
         self._go_on()
         index.set_at_work(0)
-        self._awake_until = time.monotonic() + AWAKE
+        now = time.monotonic()
+        self._awake_until = now + (WIDE_AWAKE if now < self._last_packet + WIDE_AWAKE else AWAKE)
+        self._last_packet = now
 
     def _handle_packet(self, peer: Peer, packet: packets.Packet) -> None:
         try:

@@ -94,6 +94,15 @@ class Extents:
                 return offset, size, pages
         return None
 
+    def room_at(self, offset: int) -> int:
+        """Bytes that are free from here on, if a free interval of the large extents' zone begins here; else 0."""
+        return self._large.room_at(offset)
+
+    def take_at(self, offset: int, nbytes: int) -> None:
+        """Take whole pages at the beginning of such an interval."""
+        self._large.cut(offset, offset, nbytes)
+        self.pages_used += nbytes // PAGE
+
     def is_small(self, offset: int) -> bool:
         """Is this in the zone of the small extents?"""
         return offset < self._border

@@ -73,6 +73,10 @@ class FreeSpace:
         if offset + size < end:
             self._add(offset + size, end)
 
+    def room_at(self, start: int) -> int:
+        """Length of the free interval that begins here; 0 if none does."""
+        return self._ends.get(start, start) - start
+
     def by_size(self, least: int) -> Iterator[tuple[int, int]]:
         """Tell of the free intervals of at least so many bytes: ``(start, end)``, the short ones first.
 

@@ -101,7 +101,7 @@ class Nurseries:
 
     def answer(self, number: int, nursery: Nursery) -> m.NurseryReserved:
         """What its client is told of a nursery that nothing was cut out of yet."""
-        is_huge = self._ledger.warm.is_huge(nursery.offset, nursery.extent)
+        is_huge = self._ledger.warm.huge(nursery.offset, nursery.extent) == nursery.extent
         return m.NurseryReserved(number, nursery.id, nursery.offset, nursery.extent, tuple(nursery.promised), is_huge)
 
     def close(self, nursery: Nursery) -> list[Action]:

@@ -73,15 +73,32 @@ class Reserve:
             nbytes: As for ``Extents.take``.
 
         Returns:
-            ``(offset, bytes)``; all its pages came out of the reserve.  ``None``: no warm range is long enough.
+            ``(offset, bytes)``; its pages came out of the reserve, but for the end of a very large one.  ``None``: no
+            warm range is long enough.
         """
         size = rounded(nbytes)
         found = self._warm.take(size, alignment(size)) if size >= LARGE else None
         if found is None:
-            return None
+            return self._take_longer(size) if size >= STEP else None
         self.nbytes -= size
         self._is_complete = False
         return found[0], size
+
+    def _take_longer(self, size: int) -> Range | None:
+        """A large extent whose beginning is warm, and whose end is cold: at least the half of it is to be warm."""
+        best: tuple[int, int, int] | None = None  # warm bytes, where the range starts, where the extent does
+        for start, end in self._warm.by_size(size // 2):
+            offset = start + -start % HUGE
+            if self._extents.room_at(end) >= offset + size - end and (best is None or end - offset > best[0]):
+                best = end - offset, start, offset
+        if best is None or best[0] < size // 2:
+            return None
+        warm, start, offset = best
+        self._warm.cut(start, offset, warm)
+        self._extents.take_at(offset + warm, size - warm)
+        self.nbytes -= warm
+        self._is_complete = False
+        return offset, size
 
     def give_back(self, offset: int, nbytes: int) -> Range:
         """Take an extent back; its pages become warm ones, where they are wanted.
@@ -99,10 +116,11 @@ class Reserve:
         self._forget(start, size)
         return start, size
 
-    def is_huge(self, offset: int, nbytes: int) -> bool:
-        """Does this extent lie in huge pages, as far as is known?"""
-        first, behind = offset // HUGE, -(-(offset + nbytes) // HUGE)
-        return self._kinds.count(_HUGE_PAGE, first, behind) == behind - first
+    def huge(self, offset: int, nbytes: int) -> int:
+        """How many bytes of this extent, from its beginning on, lie in huge pages, as far as is known."""
+        kinds = self._kinds[offset // HUGE : -(-(offset + nbytes) // HUGE)]
+        end = (offset // HUGE + len(kinds) - len(kinds.lstrip(_HUGE_PAGES))) * HUGE
+        return min(max(0, end - offset), nbytes)
 
     def firm(self) -> int:
         """Bytes that are warm for certain: pages that were only read the system may have taken back."""
@@ -242,3 +260,4 @@ class Reserve:
 
 
 _HUGE_PAGE, _TRIED = 1, 2
+_HUGE_PAGES = bytes([_HUGE_PAGE])

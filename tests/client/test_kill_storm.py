@@ -58,8 +58,9 @@ class Storm:
         self.before = self.descriptors()
 
     def descriptors(self) -> tuple[int, int]:
-        """Of keeper and store."""
-        return descriptor_count(self.keeper), descriptor_count(self.store.stats().pid)
+        """Of keeper and store; of the latter without that of its warmer, which it has, or has not needed yet."""
+        pid = self.store.stats().pid
+        return descriptor_count(self.keeper), descriptor_count(pid) - len(children_of(pid))
 
     def work(self, seconds: float, kill: Callable[[], object]) -> None:
         """Let everybody work for some time, and kill meanwhile."""
@@ -92,13 +93,12 @@ class Storm:
 
     def kill_at_birth(self) -> None:
         """SIGKILL each one as soon as the keeper has it."""
-        last: list[str] = []
-        children = Path(f"/proc/{self.keeper}/task/{self.keeper}/children")
+        last: list[int] = []
         for _ in range(ROW):
-            assert eventually(lambda last=last: children.read_text().split() not in ([], last))
-            last = children.read_text().split()
+            assert eventually(lambda last=last: children_of(self.keeper) not in ([], last))
+            last = children_of(self.keeper)
             with contextlib.suppress(ProcessLookupError):
-                self.kill(int(last[0]))
+                self.kill(last[0])
                 self.at_birth += 1
 
     def end(self) -> list[Report]:
@@ -135,6 +135,11 @@ class Storm:
         """What store and keeper have written; without what they say at every restart."""
         lines = self.store._session.paths.log.read_text().splitlines()
         return "\n".join(line for line in lines if " INFO " not in line and "starting it again" not in line)
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that this one has started: the stores of a keeper, the warmer of a store."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _show(kills: int, reports: list[Report]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from array import array
 
 import numpy as np
 import pytest
-from peers import is_alive
+from peers import is_alive, is_nothing_reserved
+from raw_peer import Raw
 
 import jupyter_shm as shm
 from jupyter_shm import errors
@@ -23,51 +23,12 @@ from jupyter_shm.protocol import wire
 from jupyter_shm.testing.private import eventually
 
 
-class Raw:
-    """A connection to the store that says what it likes."""
-
-    def __init__(self):
-        self.sock = packets.connect(store_paths("default").socket)
-        self.sock.settimeout(20)
-
-    def say(self, data, descriptors=()):
-        self.sock.sendmsg(
-            [data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
-        )
-
-    def greet(self):
-        self.say(wire.encode_opening(hello()))
-        data, ancillary, _, _ = self.sock.recvmsg(1 << 16, 1024, socket.MSG_CMSG_CLOEXEC)
-        for _level, _kind, payload in ancillary:
-            packets.close_all(array("i", payload))
-        return wire.decode_welcome(data)
-
-    def ask(self, message):
-        self.say(wire.encode(message))
-        return self.answer()
-
-    def is_refused(self, message):
-        """Is it refused, or this connection ended for it?  The reason, in either case not carried out."""
-        self.say(wire.encode(message))
-        data = self.sock.recv(1 << 16)
-        return wire.decode_answer(data).reason if data else "ended"
-
-    def answer(self):
-        return wire.decode_answer(self.sock.recv(1 << 16))
-
-    def is_ended(self):
-        """Nothing more comes; an answer may come before."""
-        while self.sock.recv(1 << 16):
-            pass
-        return True
-
-
 @pytest.fixture
 def raw(store):
     """A raw connection that has not said hello."""
     raw = Raw()
     yield raw
-    raw.sock.close()
+    raw.close()
 
 
 @pytest.fixture
@@ -201,7 +162,7 @@ def test_a_commit_of_somebody_elses_reservation_is_refused(store, greeted):
 
     assert (answer.reason, "x" in store) == ("bad-reservation", False)
     store._session.connection.tell(m.Abandon(theirs.id))
-    assert eventually(lambda: store.stats().reserved == 0)
+    assert is_nothing_reserved(store)
 
 
 @pytest.mark.parametrize("nbytes", [0, -1, 1, 15, 1 << 40, -(1 << 62)])

@@ -10,7 +10,6 @@ import pytest
 from peers import PeerError, is_nothing_reserved
 
 from jupyter_shm import errors
-from jupyter_shm.testing.private import eventually
 
 VALUES = {
     "float64": np.arange(1000.0),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pure_store import Lease, PureClient
+from pure_store import Lease, Nursery, Piece, PureClient
 
 from jupyter_shm.protocol import messages as m
+from jupyter_shm.tables.ring import COMMIT, DROP
 
 
 @dataclass
@@ -29,7 +30,22 @@ class Actor:
     reserved: dict[int, tuple[m.Reserved, bytes]] = field(default_factory=dict)  # by id, with what it is filled with
     anonymous: set[int] = field(default_factory=set)
     leases: list[int] = field(default_factory=list)  # ids, one for each count
+    nurseries: dict[int, Nursery] = field(default_factory=dict)  # by id
+    pieces: dict[int, tuple[Piece, bytes]] = field(default_factory=dict)  # cut and filled, not committed, by id
+    rung: list[tuple[int, int, bytes]] = field(default_factory=list)  # kind, id and bytes of what the ring says unread
     taking: Lease | None = None  # a get that is under way, under the client's lock
+
+    def close(self, nursery: int) -> None:
+        """A nursery is given back, and what was cut out of it and not committed."""
+        del self.nurseries[nursery]
+        self.pieces = {id: entry for id, entry in self.pieces.items() if entry[0].nursery != nursery}
+
+    @property
+    def droppable(self) -> list[int]:
+        """Ids of anonymous objects that the ring does not say dropped, read or not."""
+        dropped = {id for kind, id, _ in self.rung if kind == DROP}
+        made = [id for kind, id, _ in self.rung if kind == COMMIT]
+        return [id for id in (*sorted(self.anonymous), *made) if id not in dropped]
 
     @property
     def is_heard(self) -> bool:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable
 
-from pure_store import PureStore
+from pure_store import IDENTITY, PureStore
 
+from jupyter_shm.store import actions as a
 from jupyter_shm.store.actions import SetEnder
+from jupyter_shm.store.aftermath import Aftermath
+from jupyter_shm.store.core import Core
+from jupyter_shm.store.entries import Nursery
+from jupyter_shm.store.holders import Holders
 from jupyter_shm.store.ledger import Ledger, Object
 from jupyter_shm.store.restore import Restored, restore
 from jupyter_shm.tables.index import IndexReader, IndexWriter
@@ -24,7 +29,9 @@ from jupyter_shm.tables.layout import (
     WORD_HASH_BITS,
     WORD_SLOTS,
     Record,
+    generation_of,
     object_id,
+    slot_of,
 )
 from jupyter_shm.tables.prefix import HEAD_SIZE, read_contained, read_head
 
@@ -67,6 +74,56 @@ class Crashed:
         return [slot for slot in range(self.index.words[WORD_SLOTS]) if self.reader.state(slot) & 0xFF in states]
 
 
+class Revived(PureStore):
+    """The next store: it goes on with what was left, and with all clients, who hear nothing of it.
+
+    Args:
+        store: The one that has died; it lives on, and is not touched.
+        crashed: What it has left; repaired.
+    """
+
+    def __init__(self, store: PureStore, crashed: Crashed) -> None:
+        restored = crashed.restore()
+        ledger = restored.ledger
+        ledger.warm.target = store.ledger.warm.target
+        aftermath = Aftermath(ledger, restored.applied, restored.ended, restored.last_client)
+        core = Core(ledger, Holders(), IDENTITY, store.now, aftermath)
+        self.begin(core, store.heap, crashed.index, store.now)
+        for known in store.core.clients:
+            if known.conn in store.noted:
+                self.noted.add(known.conn)
+                core.holders.add(known.id, store.core.holders._tables[known.id])
+                owner, number = self.reader.row(known.row)
+                number, tail = (number, self.reader.tail(known.row)) if owner == known.id else (0, 0)
+                core.resume(known.conn, known.id, known.row, known.hello, number, tail, self.now)
+        self.perform(core.recover())
+
+    def end_all(self) -> None:
+        """Every client hangs up: nothing is left but what has a name."""
+        for client in list(self.core.clients):
+            actions = self.core.hung_up(client.conn, self.now)
+            self.core.holders.remove(client.id)
+            self.perform(actions)
+        self.advance(1.0)
+        ledger = self.ledger
+        ledger.check()
+        assert ledger.reservations == {}, "a reservation is leaked"
+        assert ledger.reserved == 0, "pages are leaked"
+        kept = {id for object in ledger.objects.values() for id in object.contained}
+        assert all(object.name or object.id in kept for object in ledger.objects.values()), "an object is leaked"
+
+    def _send(self, _action: a.Send) -> None:
+        """Nobody hears it: the clients are those of the store that lives on."""
+
+    def _punch(self, action: a.Punch) -> None:
+        """The heap is that of the store that lives on; but nothing that somebody has may be given back."""
+        end = action.offset + action.nbytes
+        spans = [(one.offset, one.offset + one.extent) for one in self.ledger.objects.values()]
+        for entry in self.ledger.reservations.values():
+            spans += entry.spans() if isinstance(entry, Nursery) else [(entry.offset, entry.offset + entry.extent)]
+        assert all(stop <= action.offset or end <= start for start, stop in spans), "bytes are lost"
+
+
 def copied(index: IndexReader) -> memoryview:
     """The memory of an index, as far as it is in use."""
     bits = index.words[WORD_HASH_BITS]
@@ -89,6 +146,11 @@ def books(restored: Restored) -> dict[str, object]:
         "reservations": {
             id: (entry.slot, entry.generation, entry.client, entry.request, entry.offset, entry.extent)
             for id, entry in ledger.reservations.items()
+        },
+        "nurseries": {
+            id: (list(entry.promised), entry.spans())
+            for id, entry in ledger.reservations.items()
+            if isinstance(entry, Nursery)
         },
         "names": {name: object.id for name, object in ledger.names.items()},
         "sums": (ledger.payload, ledger.held, ledger.in_grace, ledger.reserved, ledger.used, ledger.sequence),
@@ -129,19 +191,29 @@ def _check_slots(crashed: Crashed, ledger: Ledger) -> None:
     for slot in sorted(set(crashed.slots(LIVE)) - anonymous, key=lambda slot: records[slot].sequence):
         meant[records[slot].key().decode()] = slot
     offsets = {record.offset for record in records.values()}
-    twins = {slot for slot in crashed.slots(RESERVED) if reader.record(slot).offset in offsets}
+    promises = {slot: reader.ender(slot)[0] for slot in crashed.slots(RESERVED) if reader.ender(slot)[0]}
+    reserved = {slot: reader.record(slot) for slot in crashed.slots(RESERVED) if slot not in promises}
+    nurseries = {object_id(slot, record.generation) for slot, record in reserved.items() if record.version}
+    twins = {slot for slot, record in reserved.items() if record.offset in offsets and not record.version}
+    promised = {slot for slot, nursery in promises.items() if nursery in nurseries}
 
     assert set(ledger.objects) == {object_id(slot, record.generation) for slot, record in records.items()}
     assert {name: object.slot for name, object in ledger.names.items()} == meant
     assert {one.slot for one in ledger.objects.values() if one.state == LIVE} == {*meant.values(), *anonymous}
     assert all(object.state in {LIVE, DYING} for object in ledger.objects.values())
-    assert {entry.slot for entry in ledger.reservations.values()} == set(crashed.slots(RESERVED)) - twins
-    assert set(ledger._free_slots) == {*crashed.slots(FREE), *twins}
+    assert {entry.slot for entry in ledger.reservations.values()} == set(reserved) - twins
+    assert {slot_of(id) for entry in nurseries_of(ledger) for id in entry.promised} == promised
+    assert set(ledger._free_slots) == {*crashed.slots(FREE), *twins, *(set(promises) - promised)}
     assert ledger._generations == [reader.state(slot) >> 8 for slot in range(crashed.index.words[WORD_SLOTS])]
     for object in ledger.objects.values():
         assert (object.reads, object.label) == (reader.reads(object.slot), None)
     sealed = {page for one in ledger.objects.values() for page in range(one.offset // PAGE, last_page(one) + 1)}
     assert ledger.used == len(sealed) * PAGE, "a page that an object covers counts as used"
+
+
+def nurseries_of(ledger: Ledger) -> list[Nursery]:
+    """All nurseries that there are."""
+    return [entry for entry in ledger.reservations.values() if isinstance(entry, Nursery)]
 
 
 def _check_again(crashed: Crashed, restored: Restored) -> None:
@@ -159,6 +231,9 @@ def _check_repaired(crashed: Crashed, restored: Restored) -> None:
         assert crashed.reader.state(object.slot) == object.generation << 8 | object.state
     for entry in ledger.reservations.values():
         assert crashed.reader.state(entry.slot) == entry.generation << 8 | RESERVED
+    for nursery in nurseries_of(ledger):
+        for id in nursery.promised:
+            assert crashed.reader.state(slot_of(id)) == generation_of(id) << 8 | RESERVED
     crashed.index.rebuild_names((name.encode(), object.slot) for name, object in ledger.names.items())
     for object in ledger.objects.values():
         hit = crashed.reader.find(object.name.encode()) if object.name else None
@@ -171,6 +246,8 @@ def spend(ledger: Ledger, order: Callable[[list], None]) -> None:
     entries = [*ledger.reservations.values(), *ledger.objects.values()]
     order(entries)
     for entry in entries:
+        for start, end in entry.gaps if isinstance(entry, Nursery) else ():
+            ledger.warm.give_back(start, end - start)
         if not isinstance(entry, Object):
             ledger.release(entry)
             continue

@@ -6,11 +6,12 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from crashed import Crashed, check, facts, spend
-from pure_store import PureClient, PureStore
+from crashed import Crashed, Revived, check, facts, nurseries_of, spend
+from pure_store import Nursery, Piece, PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
+from jupyter_shm.store.extents import rounded
 from jupyter_shm.tables.layout import LIVE, generation_of, slot_of
 from jupyter_shm.tables.prefix import pack_prefix
 
@@ -19,7 +20,7 @@ class Moment(NamedTuple):
     """What clients could tell of a store that has been restored."""
 
     names: frozenset[tuple[str, int]]  # with ids
-    anonymous: frozenset[int]  # ids
+    anonymous: frozenset[int]  # ids; when the rings have been read
     reserved: frozenset[tuple[int, int]]  # ids of client and reservation
     applied: dict[int, int]  # by id of the client, as the rows say when they have been raised
 
@@ -38,6 +39,10 @@ class History:
         self.data: dict[int, bytes] = {}  # of every object that was ever committed, by id
         self.filled: dict[int, bytes] = {}  # by id of the reservation
         self.told: set[int] = set()  # every id that a client ever learned
+        self.nurseries: dict[int, Nursery] = {}  # those that their clients still have, by id
+        self.open: dict[int, tuple[Piece, bytes]] = {}  # cut, and not committed yet, by id
+        self.alive: dict[int, PureClient] = {}  # ids that a ring has told of, and nobody has ended
+        self.gone: set[int] = set()  # ids that a ring has dropped
         self.crashes = 0
         self._moments: list[Moment] = []
         self._actions = 0
@@ -50,6 +55,7 @@ class History:
     def ask(self, client: PureClient, kind: type, *fields: object) -> Any:
         """One request: at every moment it has happened, or not, and its number says which."""
         number = client._number + 1
+        self._let_go(client, kind(number, *fields))
         answer = self._step(lambda: client.ask(kind, *fields))
         self._learn(answer)
         before, *between, after = (_seen_by(client, moment) for moment in self._moments)
@@ -80,13 +86,90 @@ class History:
             return None
         return answer.id
 
+    # --- nurseries and rings ------------------------------------------------------------------------------------------
+
+    def open_nursery(self, client: PureClient, nbytes: int, slots: int) -> None:
+        """Ask for a nursery, which may be refused."""
+        answer = self.ask(client, m.ReserveNursery, nbytes, slots)
+        if answer.id:
+            self.nurseries[answer.id] = Nursery(client, answer)
+
+    def cut(self, nursery: Nursery, nbytes: int) -> None:
+        """Cut and fill a piece, if there is room.  From now on it is nobody else's, whatever dies."""
+        data = pack_prefix((), b"") + self._random.randbytes(nbytes - 64)
+        piece = nursery.try_cut(data)
+        if piece is not None:
+            self.open[piece.id] = piece, data
+            self._step(lambda: None)
+
+    def write(self, piece: Piece, is_told: bool) -> None:
+        """Tell the ring of a piece, and perhaps the store of the ring: from now on it is there."""
+        client = self.nurseries[piece.nursery].client
+
+        def write() -> None:
+            _, self.data[piece.id] = self.open.pop(piece.id)
+            self.alive[client.write(piece)] = client
+            if is_told:
+                client.ring()
+
+        self._step(write)
+        assert self._moments[-1].anonymous == {*self._moments[0].anonymous, piece.id}
+
+    def commit_piece(self, piece: Piece, name: str, contained: tuple[int, ...] = ()) -> None:
+        """Commit a piece by a message."""
+        client = self.nurseries[piece.nursery].client
+        _, data = self.open.pop(piece.id)
+        data = self._pending = pack_prefix(contained, b"") + data[64:]
+        self.store.heap[piece.offset : piece.offset + len(data)] = data
+        facts = (name, len(data), 8, 1, True, piece.id, piece.offset)
+        if not isinstance(self.ask(client, m.Commit, piece.nursery, *facts), m.Committed):
+            self.open[piece.id] = piece, data
+
+    def write_drop(self, id: int, is_told: bool) -> None:
+        """Tell the ring that an object that it has told of is dropped: from now on it is not there."""
+        client = self.alive.pop(id)
+
+        def drop() -> None:
+            client.write_drop(id)
+            self.gone.add(id)
+            if is_told:
+                client.ring()
+
+        self._step(drop)
+
+    def warmed(self, huge: int, present: int) -> None:
+        """The warmer is done: all of it huge, or small, or nothing."""
+        nbytes = self.store.warming[0][1]
+        self._step(lambda: self.store.warmed(huge * nbytes, present * nbytes))
+        self._check_endings()
+
+    def _let_go(self, client: PureClient, message: m.Request | None) -> None:
+        """What a message, or a hang-up, may end is promised no more."""
+        if isinstance(message, (m.Drop, m.Delete)):
+            self.alive.pop(message.id, None)
+        for id, nursery in tuple(self.nurseries.items()):
+            ends = (
+                message is None
+                or (isinstance(message, m.Abandon) and message.reservation == id)
+                or (isinstance(message, m.Cancel) and message.number == nursery.granted.number)
+            )
+            if nursery.client is client and ends:
+                del self.nurseries[id]
+                self.open = {one: entry for one, entry in self.open.items() if entry[0].nursery != id}
+        if message is None:
+            self.alive = {id: owner for id, owner in self.alive.items() if owner is not client}
+
+    # --- messages without an answer ---------------------------------------------------------------------------------
+
     def tell(self, client: PureClient, message: m.Request) -> None:
         """A message that has no answer: what it ends, it ends once, and it changes no name."""
+        self._let_go(client, message)
         self._step(lambda: client.send(message))
         self._check_endings()
 
     def hang_up(self, client: PureClient) -> None:
         """A client goes."""
+        self._let_go(client, None)
         self._step(client.hang_up)
         self._check_endings()
 
@@ -110,6 +193,8 @@ class History:
     def _learn(self, answer: object) -> None:
         if isinstance(answer, (m.Committed, m.Reserved)):
             self.told.add(answer.id)
+        if isinstance(answer, m.NurseryReserved) and answer.id:
+            self.told.update((answer.id, *answer.ids))
         if isinstance(answer, m.Committed):
             self.data[answer.id] = self._pending
         if isinstance(answer, m.Reserved) and answer.id not in self.filled:
@@ -125,6 +210,7 @@ class History:
             return do()
         finally:
             self._moments.append(self.crash())
+            self.store.ledger.check()
 
     def _look(self, _action: a.Action) -> None:
         self._actions += 1
@@ -152,12 +238,52 @@ class History:
         applied = dict(restored.applied)
         for client in self.store.core.clients:
             applied[client.id] = max(applied.get(client.id, 0), crashed.reader.row(client.row)[1])
+        revived = self._revive(crashed)
         names = frozenset((name, object.id) for name, object in ledger.names.items())
-        anonymous = frozenset(id for id, object in ledger.objects.items() if object.state == LIVE and not object.name)
+        anonymous = anonymous_of(revived)
         reserved = frozenset((entry.client, id) for id, entry in ledger.reservations.items())
         moment = Moment(names, anonymous, reserved, applied)
         spend(ledger, self._random.shuffle)
+        revived.end_all()
         return moment
+
+    def _revive(self, crashed: Crashed) -> Revived:
+        """The next store, when it has read the rings; it may die as often as it likes meanwhile."""
+        revived = Revived(self.store, crashed)
+        ends: list[frozenset[int]] = []
+        if any(client.unread for client in self.store.clients.values() if client.welcome):
+            revived.on_action = lambda _: ends.append(self._die_again(revived))
+        revived.settle()
+        revived.on_action = lambda _: None
+        anonymous = anonymous_of(revived)
+        assert ends == [anonymous] * len(ends), "another death comes to another end"
+        assert anonymous >= {id for id, owner in self.alive.items() if owner.conn in revived.noted}, "an entry is lost"
+        assert not anonymous & self.gone, "an entry is done twice, or not at all"
+        revived.ledger.check()
+        self._check_open(revived)
+        return revived
+
+    def _die_again(self, revived: Revived) -> frozenset[int]:
+        again = Crashed(revived)
+        check(again)
+        then = Revived(revived, again)
+        then.settle()
+        self._check_open(then)
+        return anonymous_of(then)
+
+    def _check_open(self, revived: Revived) -> None:
+        """What clients are writing is theirs still: no two extents overlap, so it is enough that it is the nursery's."""
+        nurseries = {nursery.id: nursery for nursery in nurseries_of(revived.ledger)}
+        for piece, data in self.open.values():
+            entry, end = nurseries[piece.nursery], piece.offset + rounded(piece.nbytes)
+            assert piece.id in entry.promised, "a promise is broken"
+            assert any(start <= piece.offset and end <= stop for start, stop in entry.spans()), "it is another's"
+            assert self.store.heap[piece.offset : piece.offset + len(data)] == data, "bytes were lost"
+
+
+def anonymous_of(store: PureStore) -> frozenset[int]:
+    """Ids of all LIVE objects without a name."""
+    return frozenset(id for id, one in store.ledger.objects.items() if one.state == LIVE and not one.name)
 
 
 def _seen_by(client: PureClient, moment: Moment) -> tuple[frozenset, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyter_shm.errors import ProtocolError
 from jupyter_shm.protocol import messages as m
@@ -16,14 +16,25 @@ from jupyter_shm.protocol import wire
 from jupyter_shm.protocol.session import Session
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.core import Core
-from jupyter_shm.store.extents import PAGE
+from jupyter_shm.store.extents import HUGE, PAGE, alignment, rounded
 from jupyter_shm.store.holders import Holders
 from jupyter_shm.store.inquiries import Identity
 from jupyter_shm.store.ledger import Ledger
 from jupyter_shm.tables.index import IndexReader, IndexWriter
-from jupyter_shm.tables.layout import FREE, INDEX_SIZE, LIVE, MAX_OBJECTS, generation_of, slot_of
+from jupyter_shm.tables.layout import (
+    FREE,
+    INDEX_SIZE,
+    LIVE,
+    MAX_OBJECTS,
+    RESERVED,
+    ROW_LOOKING,
+    generation_of,
+    row_word,
+    slot_of,
+)
 from jupyter_shm.tables.leases import LEASES_SIZE, LeaseTable
 from jupyter_shm.tables.prefix import HEAD_SIZE, pack_prefix, read_contained, read_head
+from jupyter_shm.tables.ring import COMMIT, DROP
 
 MIB = 1 << 20
 START = 1000.0  # seconds; a clock does not begin at zero
@@ -44,15 +55,21 @@ class PureStore:
         on_action: Called after each single action: what a reader may see between any two.
         punched: Every range that was given back to the system.
         noted: Connections of which the next store is told.
+        warming: Ranges that are to be warmed, and of which nobody has told yet what came of it.
     """
 
     def __init__(self, capacity: int = 8 * MIB, heap_nbytes: int = 64 * MIB, max_objects: int = MAX_OBJECTS) -> None:
-        self.now = START
-        self.core = Core(Ledger(capacity, heap_nbytes, max_objects), Holders(), IDENTITY, self.now)
-        self.heap = mmap.mmap(-1, heap_nbytes)
-        memory = memoryview(mmap.mmap(-1, INDEX_SIZE))
-        self.index = IndexWriter.create(memory, IDENTITY.store)
-        self.reader = IndexReader(memory.toreadonly())
+        core = Core(Ledger(capacity, heap_nbytes, max_objects), Holders(), IDENTITY, START)
+        index = IndexWriter.create(memoryview(mmap.mmap(-1, INDEX_SIZE)), IDENTITY.store)
+        self.begin(core, mmap.mmap(-1, heap_nbytes), index, START)
+
+    def begin(self, core: Core, heap: mmap.mmap, index: IndexWriter, now: float) -> None:
+        """Run this core over this memory."""
+        self.now = now
+        self.core = core
+        self.heap = heap
+        self.index = index
+        self.reader = IndexReader(index.memory.toreadonly())
         self.clients: dict[int, PureClient] = {}
         self.exit: str | None = None
         self.on_action: Callable[[a.Action], None] = lambda _: None
@@ -65,11 +82,11 @@ class PureStore:
             a.SetState: lambda do: self.index.set_state(do.slot, do.generation, do.state),
             a.SetName: lambda do: self.index.set_name(do.name, do.slot, do.old),
             a.ClearName: lambda do: self.index.clear_name(do.name, do.slot),
-            a.Promise: lambda do: self.index.promise(do.slot, do.generation, do.nursery),
-            a.Publish: lambda do: self.index.publish(do.slot, do.record),
+            a.Promise: self._promise,
+            a.Publish: self._publish,
             a.SetTail: lambda do: self.index.set_tail(do.row, do.tail),
             a.SetLooking: lambda do: self.index.set_looking(do.row, do.is_looking),
-            a.Warm: lambda do: self.warming.append((do.offset, do.nbytes)),
+            a.Warm: self._warm,
             a.SetRow: lambda do: self.index.set_row(do.row, do.client, do.number),
             a.SetEnder: lambda do: self.index.set_ender(do.slot, do.client, do.number),
             a.SetReads: lambda do: self.index.set_reads(do.slot, do.reads),
@@ -139,6 +156,25 @@ class PureStore:
     def _write_record(self, action: a.WriteRecord) -> None:
         assert self.reader.state(action.slot) & 0xFF == FREE, "facts are written only while the slot is FREE"
         self.index.write_record(action.slot, action.record)
+
+    def _promise(self, action: a.Promise) -> None:
+        assert self.reader.state(action.slot) & 0xFF == FREE, "a slot is promised only while it is FREE"
+        self.index.promise(action.slot, action.generation, action.nursery)
+
+    def _publish(self, action: a.Publish) -> None:
+        promised = action.record.generation << 8 | RESERVED
+        assert self.reader.state(action.slot) == promised, "an object is published in a slot that was promised for it"
+        self.index.publish(action.slot, action.record)
+
+    def _warm(self, action: a.Warm) -> None:
+        assert action.offset % HUGE == action.nbytes % HUGE == 0
+        assert not self.warming, "one at a time"
+        self.warming.append((action.offset, action.nbytes))
+
+    def warmed(self, huge: int, present: int) -> None:
+        """The warmer is done with what it was asked for: bytes in huge pages, and bytes in small ones."""
+        self.warming.pop()
+        self.perform(self.core.warmed(huge, present))
 
     def _open_table(self, action: a.OpenTable) -> None:
         client = self.clients[action.conn]
@@ -247,7 +283,10 @@ class PureClient:
         extent = self.store.core.extent_of(self.conn, message.reservation)
         if extent is None or message.nbytes > extent[1]:
             return ()
-        data = self.store.heap[extent[0] : extent[0] + message.nbytes]
+        offset = message.offset if message.id else extent[0]
+        if not extent[0] <= offset <= extent[0] + extent[1] - message.nbytes:
+            return ()
+        data = self.store.heap[offset : offset + message.nbytes]
         count = read_head(data[:HEAD_SIZE], message.nbytes)[0]
         return read_contained(data, count)
 
@@ -285,7 +324,7 @@ class PureClient:
                 assert reader.find(record.key()) == (slot_of(answer.id), record)
         if isinstance(answer, m.Ready):
             assert all(reader.find(name.encode()) for name in answer.names)
-        if isinstance(answer, (m.Committed, m.Reserved)):
+        if isinstance(answer, (m.Committed, m.Reserved, m.NurseryReserved)):
             assert self.welcome is not None
             assert reader.row(self.welcome.row) == (self.welcome.client, answer.number)
 
@@ -349,6 +388,52 @@ class PureClient:
         assert isinstance(answer, m.Committed), answer
         return answer.id
 
+    # --- nurseries and the ring -----------------------------------------------------------------------------------
+
+    def nursery(self, nbytes: int = 64 << 10, slots: int = 8) -> Nursery:
+        """A nursery, which must be granted at once."""
+        answer = self.ask(m.ReserveNursery, nbytes, slots)
+        assert isinstance(answer, m.NurseryReserved), answer
+        assert answer.id, "there is none to be had"
+        return Nursery(self, answer)
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Does the row say that the store looks at our ring without our telling?"""
+        assert self.welcome is not None
+        return bool(self.store.reader.words[row_word(self.welcome.row) + ROW_LOOKING])
+
+    @property
+    def unread(self) -> int:
+        """Entries of our ring that the store has not read, as its row says."""
+        assert self.welcome is not None
+        return self.table.ring_head - self.store.reader.tail(self.welcome.row)
+
+    def write(self, piece: Piece, payload: int = 8) -> int:
+        """Tell the ring of a piece, and nobody of the ring; the object's id."""
+        self.table.append((COMMIT, piece.id, piece.offset, piece.nbytes, payload, 1_700_000_000_000_000_000))
+        return piece.id
+
+    def write_drop(self, id: int) -> None:
+        """Tell the ring that nothing refers to an object any more, and nobody of the ring."""
+        self.table.append((DROP, id, 0, 0, 0, 0))
+
+    def ring(self) -> None:
+        """Tell the store of the ring, unless its row says that it looks."""
+        if not self.is_looked_at:
+            self.send(m.Ring())
+
+    def announce(self, piece: Piece) -> int:
+        """What a put of an anonymous object does; its id."""
+        self.write(piece)
+        self.ring()
+        return piece.id
+
+    def commit_piece(self, piece: Piece, name: str, overwrite: bool = True) -> Any:
+        """Commit a piece by a message; the answer."""
+        facts = (name, piece.nbytes, 8, 1_700_000_000_000_000_000, overwrite)
+        return self.ask(m.Commit, piece.nursery, *facts, piece.id, piece.offset)
+
     # --- leases ---------------------------------------------------------------------------------------------------
 
     def lease(self, name: str) -> int | None:
@@ -369,6 +454,43 @@ class PureClient:
         self.table.write(slot_of(id), generation, count - 1)
         if count == 1 and not self.store.reader.is_live(slot_of(id), generation):
             self.send(m.Hint(id))
+
+
+class Piece(NamedTuple):
+    """An extent that was cut out of a nursery and filled."""
+
+    nursery: int  # its id
+    id: int
+    offset: int
+    nbytes: int
+
+
+class Nursery:
+    """A nursery at its client's end."""
+
+    def __init__(self, client: PureClient, granted: m.NurseryReserved) -> None:
+        self.client = client
+        self.granted = granted
+        self.id = granted.id
+        self.ids = list(granted.ids)
+        self._at = granted.offset
+        self._end = granted.offset + granted.nbytes
+
+    def cut(self, data: bytes = b"data", contained: tuple[int, ...] = ()) -> Piece:
+        """An object that is written, and of which nobody knows yet."""
+        piece = self.try_cut(pack_prefix(contained, b"") + data)
+        assert piece is not None, "the nursery is used up"
+        return piece
+
+    def try_cut(self, whole: bytes) -> Piece | None:
+        """The same, of all its bytes; ``None``: the nursery is used up."""
+        size = rounded(len(whole))
+        offset = self._at + -self._at % alignment(size)
+        if offset + size > self._end or not self.ids:
+            return None
+        self._at = offset + size
+        self.client.store.heap[offset : offset + len(whole)] = whole
+        return Piece(self.id, self.ids.pop(0), offset, len(whole))
 
 
 class Lease:

@@ -10,18 +10,20 @@ import hypothesis.strategies as st
 from actors import Actor, Kept
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from pure_store import MIB, PureStore
+from pure_store import MIB, Nursery, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.admission import ROOM_PATIENCE
-from jupyter_shm.store.extents import PAGE
+from jupyter_shm.store.extents import HUGE, LARGE, PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
 from jupyter_shm.tables.layout import DYING, FREE, LIVE, RESERVED, WORD_SLOTS, slot_of
 from jupyter_shm.tables.prefix import pack_prefix
+from jupyter_shm.tables.ring import COMMIT, DROP
 
 NAMES = ("a", "b", "\u20ac" * 42)
 BAD_NAMES = {"x\0y": "invalid-name", "x" * 129: "invalid-name", "\u20ac" * 43: "invalid-name"}
+ROOMY = 4400  # pages: from some 4096 on there are nurseries
 MAX_CONTAINED_HERE = 3  # so that every prefix is one line of 64 bytes
 # Not `shrink` and `explain`: a failing machine has to print its example within faulthandler's minute.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -39,14 +41,24 @@ class CoreMachine(RuleBasedStateMachine):
         self.writes = 0
         self.done: list[a.Action] = []
         self.dying: dict[int, float] = {}  # slot: since when
+        self.is_quiet = True  # no ring had anything to say when the last request was sent
 
     # --- the world ------------------------------------------------------------------------------------------------
 
-    @initialize(pages=st.sampled_from([12, 40, 1000]), slots=st.sampled_from([7, 1000]))
-    def begin(self, pages: int, slots: int) -> None:
+    @initialize(
+        pages=st.sampled_from([12, 40, 1000, ROOMY, ROOMY]),
+        slots=st.sampled_from([7, 1000]),
+        reserve=st.sampled_from([0, HUGE, 3 * HUGE]),
+        left=st.sampled_from([None, 40]),
+    )
+    def begin(self, pages: int, slots: int, reserve: int, left: int | None) -> None:
         self.store = PureStore(pages * PAGE, 32 * MIB, slots)
+        self.store.ledger.warm.target = reserve
         self.store.on_action = self._look
         self._join()
+        if pages == ROOMY and left:
+            # Nurseries are for stores of some size; most of this one is somebody's, so that it can be full.
+            self.reserve(0, (pages - left) * PAGE)
 
     def _look(self, action: a.Action) -> None:
         """Between any two actions a reader finds under each name what it meant, or what it will mean, or nothing."""
@@ -75,15 +87,37 @@ class CoreMachine(RuleBasedStateMachine):
         actor.end.answers.clear()
         self.actors.append(actor)
 
+    def _hear(self) -> None:
+        """Note what the store has read of the rings, as their rows say."""
+        for actor in self.actors:
+            while len(actor.rung) > actor.end.unread:
+                kind, id, data = actor.rung.pop(0)
+                if kind == COMMIT:
+                    self.kept[id] = Kept(data, (), actor.end.id, 0)
+                    actor.anonymous.add(id)
+                elif id in actor.anonymous:
+                    self._forget(id)
+
+    def _flush(self, actor: Actor) -> None:
+        """What a client's ring says counts before its next packet: let it be known what that changes."""
+        if actor.rung:
+            actor.end.send(m.Ring())
+            assert not actor.end.unread
+        self._hear()
+
     def _who(self, pick: int) -> Actor:
         """One of the clients that the store listens to."""
         able = [actor for actor in self.actors if actor.is_heard]
         if not able:
             self._join()
             able = self.actors[-1:]
-        return able[pick % len(able)]
+        actor = able[pick % len(able)]
+        self._flush(actor)
+        return actor
 
     def _post(self, actor: Actor, kind: type, *fields: object) -> int:
+        self._flush(actor)
+        self.is_quiet = not any(other.rung for other in self.actors)
         self.done.clear()
         number = actor.end.post(kind, *fields)
         actor.pending[number] = kind(number, *fields)
@@ -96,11 +130,13 @@ class CoreMachine(RuleBasedStateMachine):
         assert answer is not None, "not answered"
         del actor.pending[number]
         self._collect()
+        self._hear()
         return answer
 
     def _refused(self, actor: Actor, number: int, reason: str) -> None:
         """It was refused, with this reason, and nothing was changed."""
-        assert [type(action) for action in self.done] == [a.SetRow, a.Send], "a refusal changed something"
+        told = [type(action) for action in self.done]
+        assert told == [a.SetRow, a.Send] or not self.is_quiet, "a refusal changed something"
         answer = self._answer(actor, number)
         assert isinstance(answer, m.Refused)
         assert answer.reason == reason
@@ -150,8 +186,7 @@ class CoreMachine(RuleBasedStateMachine):
         if isinstance(answer, m.Refused):
             assert answer.reason == "full"  # with figures that justify it: see PureClient
             return
-        self.writes += 1
-        data = (b"%08d" % self.writes * (asked.nbytes // 8 + 1))[: asked.nbytes]
+        data = self._data(min(asked.nbytes, 100_000))
         self.store.heap[answer.offset : answer.offset + len(data)] = data
         actor.reserved[answer.id] = (answer, data)
 
@@ -165,9 +200,14 @@ class CoreMachine(RuleBasedStateMachine):
         for id in actor.reserved.keys() - before:
             self._commit(actor, id, name, overwrite=True, inner=inner)
 
-    def _write_prefix(self, reserved: m.Reserved, data: bytes, contained: tuple[int, ...]) -> bytes:
+    def _data(self, nbytes: int) -> bytes:
+        """Bytes that nobody else writes."""
+        self.writes += 1
+        return (b"%08d" % self.writes * (nbytes // 8 + 1))[:nbytes]
+
+    def _write_prefix(self, offset: int, data: bytes, contained: tuple[int, ...]) -> bytes:
         data = pack_prefix(contained, b"") + data[64:]
-        self.store.heap[reserved.offset : reserved.offset + len(data)] = data
+        self.store.heap[offset : offset + len(data)] = data
         return data
 
     @precondition(lambda self: any(actor.reserved and actor.is_heard for actor in self.actors))
@@ -179,18 +219,20 @@ class CoreMachine(RuleBasedStateMachine):
         self._commit(actor, id, name, overwrite, inner)
 
     def _commit(self, actor: Actor, id: int, name: str, overwrite: bool, inner: set[int]) -> None:
+        self._flush(actor)
         reserved, data = actor.reserved[id]
         known = list(self.kept)
         contained = tuple({known[one % len(known)] for one in inner}) if known else ()
         expected = self._expected(actor, name, overwrite, contained)
-        data = self._write_prefix(reserved, data, contained)
+        data = self._write_prefix(reserved.offset, data, contained)
         actor.reserved[reserved.id] = (reserved, data)
         self.changing = {name: data}
         number = self._post(actor, m.Commit, reserved.id, name, len(data), 1, 2, overwrite)
         if expected:
             self._refused(actor, number, expected)
             return
-        self._committed(actor, reserved, name, Kept(data, contained, actor.end.id, number))
+        self._committed(actor, name, Kept(data, contained, actor.end.id, number))
+        del actor.reserved[reserved.id]
 
     def _expected(self, actor: Actor, name: str, overwrite: bool, contained: tuple[int, ...]) -> str:
         if name in self.named and not overwrite:
@@ -205,13 +247,12 @@ class CoreMachine(RuleBasedStateMachine):
                 return "contained-gone"
         return ""
 
-    def _committed(self, actor: Actor, reserved: m.Reserved, name: str, kept: Kept) -> None:
+    def _committed(self, actor: Actor, name: str, kept: Kept) -> None:
         answer = next(answer for answer in actor.end.answers if answer.number == kept.request)
         assert isinstance(answer, m.Committed), answer
         assert answer.id not in self.kept, "an id was given twice"
         assert bool(answer.replaced_version) == (bool(name) and name in self.named)
         self.kept[answer.id] = kept
-        del actor.reserved[reserved.id]
         if name:
             self.named[name] = answer.id
         else:
@@ -235,7 +276,7 @@ class CoreMachine(RuleBasedStateMachine):
         able = [actor for actor in self.actors if actor.reserved and actor.is_heard]
         actor = able[pick % len(able)]
         reserved, data = next(iter(actor.reserved.values()))
-        actor.reserved[reserved.id] = (reserved, self._write_prefix(reserved, data, ()))
+        actor.reserved[reserved.id] = (reserved, self._write_prefix(reserved.offset, data, ()))
         nbytes = self.store.ledger.reservations[reserved.id].extent + 1 if lie == "long" else len(data)
         id = {"unknown": (1 << 63) - 1, "object": next(iter(self.kept), 1)}.get(lie, reserved.id)
         name = lie if lie in BAD_NAMES else "a"
@@ -262,6 +303,90 @@ class CoreMachine(RuleBasedStateMachine):
         id = list(actor.reserved)[pick % len(actor.reserved)]
         del actor.reserved[id]
         actor.end.send(m.Abandon(id))
+
+    # --- nurseries and rings ----------------------------------------------------------------------------------------
+
+    @rule(pick=PICK, nbytes=st.sampled_from([LARGE, LARGE + 2 * PAGE]), slots=st.integers(1, 6))
+    def open_nursery(self, pick: int, nbytes: int, slots: int) -> None:
+        actor = self._who(pick)
+        answer = self._answer(actor, self._post(actor, m.ReserveNursery, nbytes, slots))
+        assert isinstance(answer, m.NurseryReserved)
+        if answer.id:
+            actor.nurseries[answer.id] = Nursery(actor.end, answer)
+
+    @precondition(lambda self: any(actor.nurseries for actor in self.actors))
+    @rule(pick=PICK, sizes=st.lists(st.sampled_from([64, 65, 300, PAGE, 20_000]), min_size=1, max_size=3))
+    def cut(self, pick: int, sizes: list[int]) -> None:
+        able = [(actor, nursery) for actor in self.actors for nursery in actor.nurseries.values()]
+        actor, nursery = able[pick % len(able)]
+        for nbytes in sizes:
+            data = pack_prefix((), b"") + self._data(nbytes)[64:]
+            piece = nursery.try_cut(data)
+            if piece is not None:
+                actor.pieces[piece.id] = piece, data
+
+    @precondition(lambda self: any(actor.pieces for actor in self.actors))
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3), is_told=st.booleans())
+    def write_to_the_ring(self, picks: list[int], is_told: bool) -> None:
+        able = [actor for actor in self.actors if actor.pieces]
+        actor = able[picks[0] % len(able)]
+        for pick in picks:
+            if actor.pieces:
+                piece, data = actor.pieces.pop(list(actor.pieces)[pick % len(actor.pieces)])
+                actor.rung.append((COMMIT, actor.end.write(piece), data))
+        if is_told and actor.is_heard:
+            actor.end.ring()
+
+    @precondition(lambda self: any(actor.droppable for actor in self.actors))
+    @rule(pick=PICK, is_told=st.booleans())
+    def drop_by_the_ring(self, pick: int, is_told: bool) -> None:
+        able = [actor for actor in self.actors if actor.droppable and actor.end.table.ring_head]
+        if not able:
+            return
+        actor = able[pick % len(able)]
+        id = actor.droppable[pick % len(actor.droppable)]
+        actor.end.write_drop(id)
+        actor.rung.append((DROP, id, b""))
+        if is_told and actor.is_heard:
+            actor.end.ring()
+
+    @precondition(lambda self: any(actor.pieces and actor.is_heard for actor in self.actors))
+    @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), overwrite=st.booleans(), inner=st.sets(PICK, max_size=2))
+    def commit_piece(self, pick: int, name: str, overwrite: bool, inner: set[int]) -> None:
+        able = [actor for actor in self.actors if actor.pieces and actor.is_heard]
+        actor = able[pick % len(able)]
+        self._flush(actor)
+        piece, data = actor.pieces[list(actor.pieces)[pick % len(actor.pieces)]]
+        known = list(self.kept)
+        contained = tuple({known[one % len(known)] for one in inner}) if known else ()
+        expected = self._expected(actor, name, overwrite, contained)
+        data = self._write_prefix(piece.offset, data, contained)
+        actor.pieces[piece.id] = piece, data
+        self.changing = {name: data}
+        facts = (name, len(data), 1, 2, overwrite, piece.id, piece.offset)
+        number = self._post(actor, m.Commit, piece.nursery, *facts)
+        if expected:
+            self._refused(actor, number, expected)
+            return
+        self._committed(actor, name, Kept(data, contained, actor.end.id, number))
+        assert piece.id in self.kept, "the id that was promised"
+        del actor.pieces[piece.id]
+
+    @precondition(lambda self: any(actor.nurseries and actor.is_heard for actor in self.actors))
+    @rule(pick=PICK)
+    def abandon_nursery(self, pick: int) -> None:
+        able = [actor for actor in self.actors if actor.nurseries and actor.is_heard]
+        actor = able[pick % len(able)]
+        self._flush(actor)
+        id = list(actor.nurseries)[pick % len(actor.nurseries)]
+        actor.close(id)
+        actor.end.send(m.Abandon(id))
+
+    @precondition(lambda self: self.store.warming)
+    @rule(came=st.sampled_from([(1, 0), (0, 1), (0, 0)]))
+    def warmed(self, came: tuple[int, int]) -> None:
+        nbytes = self.store.warming[0][1]
+        self.store.warmed(came[0] * nbytes, came[1] * nbytes)
 
     # --- the ends of names and objects ------------------------------------------------------------------------------
 
@@ -303,6 +428,8 @@ class CoreMachine(RuleBasedStateMachine):
         actor.waits.pop(number, None)
         actor.reserved = {id: entry for id, entry in actor.reserved.items() if entry[0].number != number}
         actor.anonymous = {id for id in actor.anonymous if self.kept[id].request != number}
+        for id in [id for id, nursery in actor.nurseries.items() if nursery.granted.number == number]:
+            actor.close(id)
         actor.end.send(m.Cancel(number))
 
     # --- questions --------------------------------------------------------------------------------------------------
@@ -423,6 +550,8 @@ class CoreMachine(RuleBasedStateMachine):
     def the_books_balance(self) -> None:
         ledger = self.store.ledger
         ledger.check()
+        warming = sum(nbytes for _, nbytes in self.store.warming)
+        assert ledger.extents.pages_used * PAGE - warming <= ledger.capacity, "the reserve is given up for puts"
         assert ledger.used + ledger.reserved <= ledger.capacity
         assert ledger.used >= 0
         assert self.store.exit is None
@@ -433,6 +562,7 @@ class CoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_byte_that_somebody_may_see_ever_changes(self) -> None:
+        self._hear()
         seen = [id for actor in self.actors for id in actor.leases]
         seen += [id for id in self.kept if self._is_live(id)]
         objects = self.store.ledger.objects
@@ -442,6 +572,8 @@ class CoreMachine(RuleBasedStateMachine):
         for actor in self.actors:
             for reserved, data in actor.reserved.values():
                 assert self.store.heap[reserved.offset : reserved.offset + len(data)] == data
+            for piece, data in actor.pieces.values():
+                assert self.store.heap[piece.offset : piece.offset + len(data)] == data
 
     def _all_inside(self, id: int) -> set[int]:
         inside = set(self.kept[id].contained)
@@ -449,9 +581,13 @@ class CoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_slot_is_in_its_state(self) -> None:
+        self._hear()
+        nurseries = [nursery for actor in self.actors for nursery in actor.nurseries.values()]
         states = dict.fromkeys(range(self.store.index.words[WORD_SLOTS]), FREE)
         states |= {slot_of(id): LIVE if self._is_live(id) else DYING for id in self._alive()}
         states |= {slot_of(id): RESERVED for actor in self.actors for id in actor.reserved}
+        states |= {slot_of(nursery.id): RESERVED for nursery in nurseries}
+        states |= {slot_of(id): RESERVED for nursery in nurseries for id in nursery.granted.ids if id not in self.kept}
         assert {slot: self.store.reader.state(slot) & 0xFF for slot in states} == states
 
     @invariant()
@@ -475,7 +611,10 @@ class CoreMachine(RuleBasedStateMachine):
         ledger.check()
         assert (ledger.objects, ledger.reservations, ledger.names) == ({}, {}, {})
         assert (ledger.used, ledger.reserved, ledger.held, ledger.payload, ledger.in_grace) == (0, 0, 0, 0, 0)
-        assert self.store.heap[: 3 * MIB].count(0) == 3 * MIB, "a page that nothing covers was not punched"
+        assert ledger.extents.pages_used * PAGE == ledger.warm.nbytes
+        for offset, nbytes in ledger.extents.free_ranges():
+            data = self.store.heap[offset : offset + min(nbytes, 3 * MIB)]
+            assert data.count(0) == len(data), "a page that nothing covers was not punched"
         assert all(self.store.reader.state(slot) & 0xFF == FREE for slot in range(self.store.index.words[WORD_SLOTS]))
 
 

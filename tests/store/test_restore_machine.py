@@ -6,13 +6,15 @@ import hypothesis.strategies as st
 from histories import History
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from pure_store import MIB, PureClient, PureStore
+from pure_store import MIB, Piece, PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
-from jupyter_shm.store.extents import LARGE, PAGE
+from jupyter_shm.store.entries import Nursery
+from jupyter_shm.store.extents import HUGE, LARGE, PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
 
 NAMES = ("a", "b", "")
+ROOMY = 17_000  # pages: from here on there are nurseries
 SIZES = st.sampled_from([64, 300, 2000, PAGE, LARGE])
 PICK = st.integers(0, 1000)  # which of those that there are
 CRASH = st.integers(0, 12)  # after which action of this step the store dies; 0: between two steps
@@ -21,10 +23,15 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
 class RestoreMachine(RuleBasedStateMachine):
-    @initialize(slots=st.sampled_from([6, 1000]), pages=st.sampled_from([40, 1000]))
-    def begin(self, slots: int, pages: int) -> None:
+    @initialize(
+        slots=st.sampled_from([6, 1000]),
+        pages=st.sampled_from([40, 1000, ROOMY, ROOMY]),
+        reserve=st.sampled_from([0, HUGE]),
+    )
+    def begin(self, slots: int, pages: int, reserve: int) -> None:
         self.crash_at = 0
-        self.store = PureStore(pages * PAGE, 32 * MIB, slots)
+        self.store = PureStore(pages * PAGE, 128 * MIB, slots)
+        self.store.ledger.warm.target = reserve
         self.history = History(self.store, lambda action: action == self.crash_at)
         self.clients: list[PureClient] = []
         self.leases: list[tuple[PureClient, int]] = []
@@ -42,8 +49,17 @@ class RestoreMachine(RuleBasedStateMachine):
 
     def _reserved(self) -> list[tuple[PureClient, int]]:
         able = {client.id: client for client in self._able()}
-        entries = self.store.ledger.reservations
-        return [(able[entry.client], id) for id, entry in entries.items() if entry.client in able]
+        plain = {id: entry for id, entry in self.store.ledger.reservations.items() if not isinstance(entry, Nursery)}
+        return [(able[entry.client], id) for id, entry in plain.items() if entry.client in able]
+
+    def _open(self) -> list[Piece]:
+        """Pieces of clients who may send something."""
+        nurseries, able = self.history.nurseries, self._able()
+        return [piece for piece, _ in self.history.open.values() if nurseries[piece.nursery].client in able]
+
+    def _nurseries(self) -> list[int]:
+        able = self._able()
+        return [id for id, nursery in self.history.nurseries.items() if nursery.client in able]
 
     def _inner(self, picks: set[int]) -> tuple[int, ...]:
         known = list(self.store.ledger.objects)
@@ -89,6 +105,60 @@ class RestoreMachine(RuleBasedStateMachine):
         client, id = able[pick % len(able)]
         self.history.tell(client, m.Abandon(id))
 
+    # --- nurseries and rings ------------------------------------------------------------------------------------------
+
+    @rule(pick=PICK, nbytes=st.sampled_from([LARGE, LARGE + 4 * PAGE]), slots=st.integers(1, 5), crash=CRASH)
+    def open_nursery(self, pick: int, nbytes: int, slots: int, crash: int) -> None:
+        self.crash_at = crash
+        self.history.open_nursery(self._who(pick), nbytes, slots)
+
+    @precondition(lambda self: self.history.nurseries)
+    @rule(pick=PICK, sizes=st.lists(st.sampled_from([64, 300, PAGE, 3 * PAGE + 1]), min_size=1, max_size=3))
+    def cut(self, pick: int, sizes: list[int]) -> None:
+        nurseries = list(self.history.nurseries.values())
+        for nbytes in sizes:
+            self.history.cut(nurseries[pick % len(nurseries)], nbytes)
+
+    @precondition(lambda self: self._open())
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3), is_told=st.booleans(), crash=CRASH)
+    def write(self, picks: list[int], is_told: bool, crash: int) -> None:
+        for number, pick in enumerate(picks, 1):
+            able = self._open()
+            if able:
+                self.crash_at = crash
+                self.history.write(able[pick % len(able)], is_told and number == len(picks))
+
+    @precondition(lambda self: self._open())
+    @rule(pick=PICK, name=st.sampled_from(NAMES), inner=st.sets(PICK, max_size=2), crash=CRASH)
+    def commit_piece(self, pick: int, name: str, inner: set[int], crash: int) -> None:
+        self.crash_at = crash
+        able = self._open()
+        self.history.commit_piece(able[pick % len(able)], name, self._inner(inner))
+
+    @precondition(lambda self: any(client in self._able() for client in self.history.alive.values()))
+    @rule(pick=PICK, is_told=st.booleans(), crash=CRASH)
+    def write_drop(self, pick: int, is_told: bool, crash: int) -> None:
+        self.crash_at = crash
+        able = self._able()
+        ids = [id for id, client in self.history.alive.items() if client in able]
+        self.history.write_drop(ids[pick % len(ids)], is_told)
+
+    @precondition(lambda self: self._nurseries())
+    @rule(pick=PICK, crash=CRASH)
+    def abandon_nursery(self, pick: int, crash: int) -> None:
+        self.crash_at = crash
+        ids = self._nurseries()
+        id = ids[pick % len(ids)]
+        self.history.tell(self.history.nurseries[id].client, m.Abandon(id))
+
+    @precondition(lambda self: self.store.warming)
+    @rule(came=st.sampled_from([(1, 0), (0, 1), (0, 0)]), crash=CRASH)
+    def warmed(self, came: tuple[int, int], crash: int) -> None:
+        self.crash_at = crash
+        self.history.warmed(*came)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
     @rule(pick=PICK, back=st.integers(0, 6), crash=CRASH)
     def cancel(self, pick: int, back: int, crash: int) -> None:
         client, self.crash_at = self._who(pick), crash
@@ -133,7 +203,52 @@ class RestoreMachine(RuleBasedStateMachine):
             self.history.crash()
 
 
+class NurseryMachine(RestoreMachine):
+    """The same, where everybody has a nursery, and most objects come out of one."""
+
+    @initialize(reserve=st.sampled_from([0, HUGE, 4 * HUGE]))
+    def begin(self, reserve: int) -> None:
+        super().begin(1000, ROOMY, reserve)
+        self.join(1)
+        for client in self.clients:
+            self.history.open_nursery(client, 4 * LARGE, 6)
+
+    @rule(pick=PICK, nbytes=st.sampled_from([300, 3 * PAGE, LARGE]), left=st.integers(0, 2), crash=CRASH)
+    def put_small(self, pick: int, nbytes: int, left: int, crash: int) -> None:
+        """One is told of; some before it are not, or not yet."""
+        self.crash_at = crash
+        client = self._who(pick)
+        nursery = next((one for one in self.history.nurseries.values() if one.client is client), None)
+        if nursery is None:
+            self.history.open_nursery(client, 4 * LARGE, 6)
+            return
+        for _ in range(left + 1):
+            self.history.cut(nursery, nbytes)
+        mine = [piece for piece in self._open() if piece.nursery == nursery.id]
+        if mine:
+            self.history.write(mine[-1], is_told=pick % 3 > 0)
+        else:
+            self.history.tell(client, m.Abandon(nursery.id))
+
+    @precondition(lambda self: self.history.alive)
+    @rule(crash=CRASH, seconds=st.sampled_from([0.0, GRACE]))
+    def drop_all(self, crash: int, seconds: float) -> None:
+        """What was freed is anybody's, and soon somebody's."""
+        self.crash_at = crash
+        able = self._able()
+        for id, client in tuple(self.history.alive.items()):
+            if client in able:
+                self.history.write_drop(id, is_told=True)
+        self.history.advance(seconds)
+        if able:
+            self.history.reserve(able[-1], LARGE)
+
+
 TestRestoreMachine = RestoreMachine.TestCase
 TestRestoreMachine.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None, report_multiple_bugs=False, phases=PHASES
+    max_examples=60, stateful_step_count=40, deadline=None, report_multiple_bugs=False, phases=PHASES
+)
+TestNurseryMachine = NurseryMachine.TestCase
+TestNurseryMachine.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, report_multiple_bugs=False, phases=PHASES
 )
