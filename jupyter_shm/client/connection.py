@@ -58,14 +58,21 @@ class Connection:
         starts: Says how often the store was started: it goes on after a death, and gets its time again.
         spin: Waits, for as long as a wake-up takes, until the index shows that a request which changes something was
             carried out; says whether it was.
+        withdraw: Writes where the store sees it, without being told, that nobody waits for a request any more.
     """
 
     def __init__(
-        self, sock: socket.socket, about: Callable[[], str], starts: Callable[[], int], spin: Callable[[int], bool]
+        self,
+        sock: socket.socket,
+        about: Callable[[], str],
+        starts: Callable[[], int],
+        spin: Callable[[int], bool],
+        withdraw: Callable[[int], None],
     ) -> None:
         self._about = about
         self._starts = starts
         self._spin = spin
+        self._withdraw = withdraw
         self.on_idle: Callable[[], None] | None = None
         self._unsent: deque[m.Request] = deque()
         self.reset(sock)
@@ -166,7 +173,8 @@ class Connection:
                 raise error_from(answer.reason, answer.text)
 
     def cancel(self, number: int) -> None:
-        """Nobody waits for this request any more: the store undoes what nobody can know of."""
+        """Nobody waits for this request any more: the store does not begin with it, or undoes what nobody can know of."""
+        self._withdraw(number)
         self._answers.pop(number, None)
         self.tell(m.Cancel(number))
 

@@ -61,13 +61,13 @@ def copy(parts: list[Piece], told: Told | None = None) -> None:
         while work.copy_next():
             if told is not None:
                 told(work.news())
-    except BaseException as error:
-        work.failures.append(error)
+    except BaseException:
+        work.is_over = True
         raise
     finally:
         _join(helpers)
     if work.failures:
-        raise work.failures[0]
+        raise work.failures.pop()
     if told is not None:
         told(work.news())
 
@@ -77,6 +77,7 @@ class _Work:
 
     def __init__(self, todo: list[Piece]) -> None:
         self.failures: list[BaseException] = []
+        self.is_over = False
         self._todo = iter(todo)
         self._lock = threading.Lock()
         self._done = 0
@@ -85,7 +86,7 @@ class _Work:
     def copy_next(self) -> bool:
         """Copy one piece; False when there is none left, or somebody failed."""
         with self._lock:
-            piece = None if self.failures else next(self._todo, None)
+            piece = None if self.failures or self.is_over else next(self._todo, None)
         if piece is None:
             return False
         np.copyto(*piece)

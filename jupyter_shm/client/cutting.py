@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
+from collections import deque
 
 from ..protocol import messages as m
 from .connection import Connection
@@ -31,6 +33,15 @@ class Piece:
         self.nursery, self.id, self.offset = nursery, id, offset
 
 
+class NurseryRef(weakref.ref[Nursery]):
+    """Notices the end of a nursery: nobody writes there any more."""
+
+    __slots__ = ("alarm", "id")
+
+    id: int  # of the reservation
+    alarm: weakref.ref[Nursery]  # calls Python code at the end, after this one was noted without any
+
+
 class Cutter:
     """Cuts small extents for one connection.
 
@@ -42,6 +53,8 @@ class Cutter:
         self._connection = connection
         self._lock = new_lock()
         self._nursery: Nursery | None = None
+        self._refs: dict[int, NurseryRef] = {}
+        self._ended: deque[NurseryRef] = deque()
         self._times = 0
         self._not_before = 0.0
 
@@ -70,7 +83,30 @@ class Cutter:
         self._lock = new_lock()
         self._nursery = None
 
+    def _end(self, _ref: object) -> None:
+        try:
+            self._abandon()
+        except BaseException:
+            self._abandon()  # an interrupt leaves nothing for the next put: there may be none for long
+            raise
+
+    def _abandon(self) -> None:
+        """Give back what has ended.  The note of it goes last, for an interrupt may fall anywhere; said twice, no harm."""
+        while self._ended:
+            with contextlib.suppress(IndexError, ValueError):  # another thread is at it, too
+                ref = self._ended[0]
+                self._connection.tell(m.Abandon(ref.id))
+                self._refs.pop(ref.id, None)
+                self._ended.remove(ref)
+
+    def _watch(self, nursery: Nursery) -> None:
+        alarm = weakref.ref(nursery, self._end)  # the younger reference is called first
+        ref = NurseryRef(nursery, self._ended.append)
+        ref.id, ref.alarm = nursery.id, alarm
+        self._refs[ref.id] = ref
+
     def _refill(self, nbytes: int) -> bool:
+        self._abandon()
         numbers: list[int] = []
         try:
             fields = wanted(nbytes, self._times)
@@ -79,7 +115,7 @@ class Cutter:
                 self._not_before = time.monotonic() + RETRY
                 return False
             nursery = Nursery(granted)
-            weakref.finalize(nursery, self._connection.tell, m.Abandon(granted.id)).atexit = False
+            self._watch(nursery)
         except BaseException:
             for number in numbers:
                 self._connection.cancel(number)

@@ -86,9 +86,7 @@ def _publish_piece(
     return _commit(session, piece.nursery.id, placed, name, overwrite, tickets, (piece.id, piece.offset))
 
 
-def _write(
-    session: Session, offset: int, placed: Placed, huge: int, told: Callable[[int], None] | None = None
-) -> None:
+def _write(session: Session, offset: int, placed: Placed, huge: int, told: Callable[[int], None] | None = None) -> None:
     if placed.nbytes <= SMALL:
         session.heap.write_small(offset, joined(placed.buffers, placed.nbytes))
     else:

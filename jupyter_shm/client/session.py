@@ -88,7 +88,7 @@ class Session:
         self.words = self._index.words
         self._pid = welcome.pid
         self._row = row_word(welcome.row)
-        self.connection = Connection(sock, self._about, lambda: self._index.starts, self._spin)
+        self.connection = Connection(sock, self._about, lambda: self._index.starts, self._spin, self._withdraw)
         self.cutter = Cutter(self.connection)
         self._table_map = map_shared(table, 0, LEASES_SIZE, writable=True)
         self.heap = Heap(read_only, writable)
@@ -160,8 +160,13 @@ class Session:
             while words[at] < number:
                 if time.perf_counter_ns() > end:
                     return False
+                os.sched_yield()  # the store may be waiting for this very processor
             return True
         return False
+
+    def _withdraw(self, number: int) -> None:
+        with contextlib.suppress(ValueError):  # this session is over
+            self.leases.table.withdraw(number)
 
     def _ring(self, _id: int) -> None:
         """There is something in our ring: have the store look, unless it does so by itself."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any, Literal
 
@@ -15,13 +14,7 @@ from .writing import SMALLEST_SHARED, Placed, place
 MAX_TEMPLATES = 256
 """Kinds of arrays (dtype, shape, order) that are remembered at most."""
 
-_Template = tuple[bytes, bytes]
-"""What stands before, and behind, the time of creation."""
-
-_templates: dict[tuple[str, tuple[int, ...], str, str], _Template] = {}
-os.register_at_fork(after_in_child=_templates.clear)  # they tell the process id
-
-_TIME_SIZE = 8  # bytes: msgpack writes numbers above 2^32 as one byte and eight, the highest first
+_templates: dict[tuple[str, tuple[int, ...], str, str], bytes] = {}
 
 
 def small_array(obj: object, label: str) -> tuple[bytes, int, int] | None:
@@ -32,7 +25,7 @@ def small_array(obj: object, label: str) -> tuple[bytes, int, int] | None:
         label: Of this process.
 
     Returns:
-        All bytes of the object, how many of them are data, and the time that they tell (nanoseconds since 1970).
+        All bytes of the object, how many of them are data, and the time (nanoseconds since 1970).
         ``None``: it is no small ndarray, and goes the long way.
     """
     if type(obj) is not np.ndarray or obj.nbytes >= SMALLEST_SHARED:
@@ -43,9 +36,8 @@ def small_array(obj: object, label: str) -> tuple[bytes, int, int] | None:
     flags = obj.flags
     order: Literal["C", "F"] = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
     key = (dtype.descr, obj.shape, order, label)
-    template = _templates.get(key) or _make(key, obj)
-    now = time.time_ns()
-    return b"".join((template[0], now.to_bytes(_TIME_SIZE, "big"), template[1], obj.tobytes(order))), obj.nbytes, now
+    prefix = _templates.get(key) or _make(key, obj)
+    return prefix + obj.tobytes(order), obj.nbytes, time.time_ns()
 
 
 def placed_as(small: tuple[bytes, int, int]) -> Placed:
@@ -54,11 +46,9 @@ def placed_as(small: tuple[bytes, int, int]) -> Placed:
     return Placed(len(data), payload, created_ns, [(0, memoryview(data))], ())
 
 
-def _make(key: tuple[str, tuple[int, ...], str, str], array: np.ndarray[Any, Any]) -> _Template:
+def _make(key: tuple[str, tuple[int, ...], str, str], array: np.ndarray[Any, Any]) -> bytes:
     placed = place(pack(array), key[3], lambda _: None)
-    prefix = bytes(placed.buffers[0][1])
-    before, behind = prefix.split(placed.created_ns.to_bytes(_TIME_SIZE, "big"))
     if len(_templates) >= MAX_TEMPLATES:
         _templates.clear()
-    _templates[key] = before, behind
-    return before, behind
+    prefix = _templates[key] = placed.buffers[0][1].tobytes()
+    return prefix

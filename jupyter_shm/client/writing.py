@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -31,7 +30,7 @@ class Placed:
     Attributes:
         nbytes: Bytes of extent that it takes.
         payload: Bytes of data, referred to ones included.
-        created_ns: As the meta says.
+        created_ns: Now: nanoseconds since 1970.
         buffers: ``(bytes from the start of the extent, what to write there)``.
         contained: Ids of the objects whose bytes it refers to; their leases must be held until the commit is
             answered.
@@ -73,7 +72,7 @@ def place(packed: Packed, publisher: str, find: Callable[[memoryview], Found | N
     prefix = pack_prefix(tuple(contained), encode_meta(meta), publisher)
     start = len(prefix)
     buffers: list[tuple[int, Buffer]] = [(0, memoryview(prefix)), *((start + at, buffer) for at, buffer in own)]
-    return Placed(start + end, meta.nbytes, meta.created_ns, buffers, tuple(contained))
+    return Placed(start + end, meta.nbytes, time.time_ns(), buffers, tuple(contained))
 
 
 def _meta(packed: Packed, parts: tuple[tuple[int, int, int], ...]) -> Meta:
@@ -87,8 +86,6 @@ def _meta(packed: Packed, parts: tuple[tuple[int, int, int], ...]) -> Meta:
         python=(_PYTHON[0], _PYTHON[1]),
         cloudpickle=cloudpickle.__version__,
         by_value=packed.by_value,
-        pid=os.getpid(),
-        created_ns=time.time_ns(),
         parts=parts,
     )
 

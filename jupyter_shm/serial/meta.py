@@ -5,6 +5,8 @@ It is encoded as one msgpack array.  A newer release may append fields; an older
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from ..errors import DeserializeError
@@ -26,7 +28,9 @@ class ArraySpec(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True):
-    """Everything about a stored object except its bytes.
+    """Everything about a stored object except its bytes, and what its slot of the index says.
+
+    Nothing in it differs between two arrays of one kind: it is decoded once for all of them.
 
     Attributes:
         kind: ``NDARRAY`` or ``PICKLE``.
@@ -38,8 +42,6 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
         python: (major, minor) of the publisher's Python.
         cloudpickle: Version of the publisher's cloudpickle.
         by_value: Functions or classes were pickled as code, which only the same Python minor version can read.
-        pid: Process id of the publisher.
-        created_ns: Nanoseconds since 1970.
         parts: (source, offset, nbytes) for each part.  Source 0 is this object's own extent and the offset counts
             from its data start; source k > 0 is the k-th contained object and the offset is absolute in the heap.
     """
@@ -53,13 +55,15 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
     python: tuple[int, int]
     cloudpickle: str
     by_value: bool
-    pid: int
-    created_ns: int
     parts: tuple[tuple[int, int, int], ...]
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Meta)
+_decoded = lru_cache(256)(_decoder.decode)
+
+REMEMBERED_SIZE = 512
+"""Bytes of a meta up to which it is remembered: those of arrays, and of objects with a few buffers."""
 
 
 def encode_meta(meta: Meta) -> bytes:
@@ -68,10 +72,10 @@ def encode_meta(meta: Meta) -> bytes:
 
 
 def decode_meta(data: bytes | bytearray | memoryview) -> Meta:
-    """Read a meta.
+    """Read a meta; the same one again costs a look.
 
     Args:
-        data: What ``encode_meta`` returned, of this or of a newer release; it is not kept.
+        data: What ``encode_meta`` returned, of this or of a newer release; it is not kept, but for a copy.
 
     Returns:
         The meta, with trailing fields of a newer release left out.
@@ -80,7 +84,7 @@ def decode_meta(data: bytes | bytearray | memoryview) -> Meta:
         DeserializeError: The bytes are no meta.
     """
     try:
-        return _decoder.decode(data)
+        return _decoded(bytes(data)) if len(data) <= REMEMBERED_SIZE else _decoder.decode(data)
     except msgspec.DecodeError as error:
         raise DeserializeError(
             f"the meta of this object ({len(data)} bytes) cannot be read: {error}. "

@@ -119,7 +119,7 @@ class Core:
         Returns:
             What to do.
         """
-        self._reclaim.stamp(now)
+        self._stamp(now)
         if isinstance(message, m.Hello):
             return self._hello(conn, message, now)
         client = self.clients.get(conn)
@@ -133,11 +133,18 @@ class Core:
         if isinstance(message, CHANGES) and message.number <= client.applied:
             return [*told, Send(conn, self.aftermath.answer(client, message))]
         if isinstance(message, m.Commit):
-            if any(id not in self.ledger.objects for id in contained):
-                told += self._nurseries.read_all(now)  # another one may just have made it
-            actions = self._commits.commit(client, message, contained)
-            return [*told, *actions, *self.inquiries.announce(message.name)]
+            return told + self._commit(client, message, now, contained)
         return told + self._verbs[type(message)](client, message, now)
+
+    def _commit(self, client: Client, commit: m.Commit, now: float, contained: tuple[int, ...]) -> list[Action]:
+        if self.holders.is_withdrawn(client.id, commit.number):
+            return refused(client, commit.number, "again", "nobody waits for it any more")
+        told: list[Action] = []
+        if any(id not in self.ledger.objects for id in contained):
+            told = self._nurseries.read_all(now)  # another one may just have made it
+        self.ledger.warm.note_put(now)
+        actions = self._commits.commit(client, commit, contained)
+        return [*told, *actions, *self.inquiries.announce(commit.name)]
 
     def refused(self, conn: int, number: int, reason: str, text: str) -> list[Action]:
         """A request that changes something cannot be carried out, for a reason that only the daemon can see."""
@@ -149,7 +156,7 @@ class Core:
 
         Call it before the client's lease table is taken away: the reads it counted are kept.
         """
-        self._reclaim.stamp(now)
+        self._stamp(now)
         client = self.clients.leave(conn)
         if client is None:
             return []
@@ -185,7 +192,7 @@ class Core:
 
     def answer(self, conn: int, now: float) -> list[Action]:
         """All sockets were drained: answer what this client has asked."""
-        self._reclaim.stamp(now)
+        self._stamp(now)
         client = self.clients.get(conn)
         if client is None or client.question is None:
             return []
@@ -204,7 +211,7 @@ class Core:
 
     def settle(self, now: float) -> list[Action]:
         """All sockets were drained: free what can be freed, and decide about those who wait for room."""
-        self._reclaim.stamp(now)
+        self._stamp(now)
         actions = self._nurseries.read_all(now) if self._asking else self._nurseries.look(now)
         actions += self._reclaim.look(now)
         self.ledger.warm.settle(now)
@@ -231,6 +238,11 @@ class Core:
         warm.give_up(self.ledger.excess)
         return self._punch_spoilt()
 
+    def _stamp(self, now: float) -> None:
+        """What earlier calls have told to do is done by now: graces begin."""
+        self._reclaim.stamp(now)
+        self._nurseries.stamp(now)
+
     def _punch_spoilt(self) -> list[Action]:
         return [Punch(offset, nbytes) for offset, nbytes in self.ledger.warm.take_spoilt()]
 
@@ -241,7 +253,7 @@ class Core:
 
     def deadline(self, now: float) -> float | None:
         """When to drain, ``answer`` and ``settle`` at the latest, in the clock's seconds; ``None``: after an event."""
-        self._reclaim.stamp(now)
+        self._stamp(now)
         if self._asking:
             return now
         times = self.admission.deadlines(now)

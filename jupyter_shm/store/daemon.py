@@ -170,6 +170,7 @@ class Daemon:
         while time.monotonic() < self._awake_until:
             if self._poll(0):
                 return
+            os.sched_yield()  # who is to send it may be waiting for this very processor
         self._poll(self._patience())
 
     def _poll(self, timeout: float) -> int:

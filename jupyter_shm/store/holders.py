@@ -39,6 +39,11 @@ class Holders:
         table = self._tables.get(client)
         return [] if table is None or table.ring_head == tail else table.ring(tail, limit)
 
+    def is_withdrawn(self, client: int, number: int) -> bool:
+        """Has the client written that nobody waits for this request any more?"""
+        table = self._tables.get(client)
+        return table is not None and table.is_withdrawn(number)
+
     def look(self) -> Look:
         """Look at many objects at one time."""
         return Look(list(self._tables.values()))

@@ -64,6 +64,7 @@ class Nurseries:
         self._holders = holders
         self._admission = admission
         self._condemn = condemn
+        self._resting: list[Client] = []  # their rows are about to say that nobody looks
         self._ringing: dict[int, Client] = {}  # by id: those who have a ring that was ever written to
 
     # --- nurseries ---------------------------------------------------------------------------------------------
@@ -126,6 +127,7 @@ class Nurseries:
     def forget(self, client: Client) -> None:
         """It hung up."""
         self._ringing.pop(client.id, None)
+        self._resting = [other for other in self._resting if other is not client]
 
     def resume(self, client: Client, now: float) -> None:
         """An earlier store has died: look."""
@@ -144,12 +146,16 @@ class Nurseries:
         if not entries:
             return []
         dropped = {entry[1] for entry in entries if entry[0] != COMMIT}
+        look = self._holders.look()
         actions: list[Action] = []
         for kind, id, *place in entries:
             if kind == COMMIT:
-                actions += self._commit(client, id, place, id in dropped)
+                # Who drops at once has let go of its own lease; but a child that it had before may have one.
+                is_gone = id in dropped and not look.is_held(slot_of(id), generation_of(id))
+                actions += self._commit(client, id, place, is_gone)
             elif id in client.anonymous:
                 actions += self._condemn(client.anonymous[id])
+        self._ledger.warm.note_put(now)
         client.tail += len(entries)
         actions.append(SetTail(client.row, client.tail))
         client.look_at = now if len(entries) >= limit else now + LOOK
@@ -168,29 +174,37 @@ class Nurseries:
         for client in tuple(self._ringing.values()):
             if client.look_at is not None and client.look_at <= now:
                 found = self.read(client, now, BATCH)
-                actions += found or self._rest(client, now)
+                actions += found or self._rest(client)
         return actions
 
     def next_look(self) -> float | None:
         """When the next ring is to be looked at, in the clock's seconds."""
         return min((client.look_at for client in self._ringing.values() if client.look_at is not None), default=None)
 
-    def _rest(self, client: Client, now: float) -> list[Action]:
+    def stamp(self, now: float) -> None:
+        """What earlier calls have told to write is written by now: the grace before the last look begins."""
+        for client in self._resting:
+            if not client.is_looking:
+                client.look_at = now + GRACE
+        self._resting.clear()
+
+    def _rest(self, client: Client) -> list[Action]:
         """Nothing was found: law 3."""
         if not client.is_looking:
             client.look_at = None
             return []
-        client.is_looking, client.look_at = False, now + GRACE
+        client.is_looking, client.look_at = False, None
+        self._resting.append(client)
         return [SetLooking(client.row, False)]
 
-    def _commit(self, client: Client, id: int, place: list[int], is_dropped: bool) -> list[Action]:
+    def _commit(self, client: Client, id: int, place: list[int], is_gone: bool) -> list[Action]:
         offset, nbytes, payload, created_ns = place
         nursery = self._nursery_of(client, id)
         if nursery is None or not self.can_cut(nursery, id, offset, nbytes):
             return []  # done before (law 2), or a liar's
         size = rounded(nbytes)
         self._ledger.cut(nursery, offset, size)
-        if is_dropped:
+        if is_gone:
             # Nobody can know of it: made and gone before anybody looked.
             del nursery.promised[id]
             return [SetState(slot_of(id), generation_of(id), FREE), *self._gone(id, offset, size)]

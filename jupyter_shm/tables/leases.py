@@ -2,7 +2,8 @@
 
 ::
 
-    0        header    word 0 magic, word 1 client id, words 64-127 the summary
+    0        header    word 0 magic, word 1 client id, word 2 the ring's head, words 8-23 numbers of requests that
+                       nobody waits for any more, words 64-127 the summary
     4 KiB    entries   16 bytes per slot: the lease word, the statistics word
     ...      ring      what the client has made and dropped without asking (tables/ring.py); its head is word 2
 
@@ -28,6 +29,7 @@ MAX_COUNT = COUNT_MASK
 
 _FIRST_ENTRY_WORD = ENTRIES_BASE // WORD
 _SUMMARY = 64
+_WITHDRAWN, _WITHDRAWN_WORDS = 8, 16
 _SLOTS_PER_PAGE_BITS = 8  # 256 entries of 16 bytes are one page
 
 
@@ -109,6 +111,14 @@ class LeaseTable:
         at = _FIRST_ENTRY_WORD + 2 * slot + 1
         reads = 0 if fresh else self.words[at] & COUNT_MASK
         self.words[at] = now_ms << 24 | (reads + 1 if reads < COUNT_MASK else COUNT_MASK)
+
+    def withdraw(self, number: int) -> None:
+        """Say that nobody waits for this request any more: if it was not carried out yet, it is not to be."""
+        self.words[_WITHDRAWN + number % _WITHDRAWN_WORDS] = number
+
+    def is_withdrawn(self, number: int) -> bool:
+        """Did the client say so, and of no such request since that is told by the same word?"""
+        return self.words[_WITHDRAWN + number % _WITHDRAWN_WORDS] == number
 
     @property
     def ring_head(self) -> int:

@@ -222,7 +222,7 @@ def wait_and_put(store: Store) -> list[Any]:
 
 
 def have_ring_read(store: Store) -> None:
-    """Have the store read the ring: for some milliseconds it looks for more by itself, and what is put rings no bell."""
+    """Have the store read the ring: for some milliseconds it looks by itself, and what is put rings no bell."""
     store.put(full(8))
     words, tail = store._session.words, row_word(store._session.welcome.row) + ROW_TAIL
     assert eventually(lambda: words[tail] >= store._session.leases.table.ring_head - 1)  # the end of it may come later

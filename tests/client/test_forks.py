@@ -478,6 +478,30 @@ def test_a_fork_after_the_store_ended_keeps_views_and_starts_afresh(store):
     assert is_whole(view)
 
 
+@pytest.mark.reserve("0")
+def test_a_child_keeps_what_its_parent_lets_go_of_before_the_store_has_heard_of_it(store, stop):
+    store.put(0, "first")  # for the nursery
+    mine = {}
+
+    def child():
+        stop.wait()
+        return is_whole(mine["view"]), is_whole(store.get(mine["ref"]))
+
+    # The store looks at the ring of its own accord when the first one is put, and then every five milliseconds: in one
+    # of three trials it reads of the second one's beginning and end together.
+    for _ in range(30):
+        mine["first"] = store.put(np.zeros(10))
+        mine["ref"] = store.put(np.full(20_000, 5))
+        mine["view"] = store.get(mine["ref"])
+        other = Forked(child)
+        mine.clear()
+        assert eventually(lambda: store.stats().held)
+        store.put(np.full(20_000, -1), "noise")
+        stop.go()
+        assert other.result() == (True, True)
+        assert eventually(lambda: store.stats().objects == 2)
+
+
 def test_a_subprocess_inherits_none_of_our_descriptors(store):
     other = Peer("import os; names = [os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd') "
                  "if os.path.exists(f'/proc/self/fd/{fd}') or True and int(fd) < 3]")  # fmt: skip

@@ -126,7 +126,10 @@ class Storm:
         assert stats.clients == 1 + PROCESSES
         assert self.kills - self.at_birth < stats.starts <= self.kills + 1
         # All that there is left is warm.
-        assert eventually(lambda: heap_bytes(stats.pid) <= store.stats().reserve), (heap_bytes(stats.pid), store.stats())
+        assert eventually(lambda: heap_bytes(stats.pid) <= store.stats().reserve), (
+            heap_bytes(stats.pid),
+            store.stats(),
+        )
         assert eventually(lambda: self.descriptors() == self.before), (self.descriptors(), self.before)
         for word in ("Traceback", " ERROR ", " CRITICAL "):
             assert word not in self.log(), self.log()

@@ -41,8 +41,6 @@ def meta_of(packed: Packed, places: list[tuple[int, int, int]], **changes: Any) 
         "python": sys.version_info[:2],
         "cloudpickle": "3.1",
         "by_value": packed.by_value,
-        "pid": 4242,
-        "created_ns": 1,
         "parts": tuple(places),
     }
     return Meta(**{**facts, **changes})

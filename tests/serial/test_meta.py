@@ -16,8 +16,6 @@ META = Meta(
     python=(3, 11),
     cloudpickle="3.1.2",
     by_value=False,
-    pid=4242,
-    created_ns=1_700_000_000_000_000_000,
     parts=((0, 64, 40), (3, 1 << 40, 8)),
 )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pure_store import Lease, Nursery, Piece, PureClient
+from pure_parts import Lease, Nursery, Piece
+from pure_store import PureClient
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.tables.ring import COMMIT, DROP

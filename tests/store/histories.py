@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from crashed import Crashed, Revived, check, facts, nurseries_of, spend
-from pure_store import Nursery, Piece, PureClient, PureStore
+from pure_parts import Nursery, Piece
+from pure_store import PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a

@@ -7,8 +7,10 @@ packet.  Whatever promise can be checked at every action is checked here, so tha
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
+
+from pure_parts import Lease, Nursery, Piece
 
 from jupyter_shm.errors import ProtocolError
 from jupyter_shm.protocol import messages as m
@@ -16,7 +18,7 @@ from jupyter_shm.protocol import wire
 from jupyter_shm.protocol.session import Session
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.core import Core
-from jupyter_shm.store.extents import HUGE, PAGE, alignment, rounded
+from jupyter_shm.store.extents import HUGE, PAGE
 from jupyter_shm.store.holders import Holders
 from jupyter_shm.store.inquiries import Identity
 from jupyter_shm.store.ledger import Ledger
@@ -456,87 +458,24 @@ class PureClient:
             self.send(m.Hint(id))
 
 
-class Piece(NamedTuple):
-    """An extent that was cut out of a nursery and filled."""
-
-    nursery: int  # its id
-    id: int
-    offset: int
-    nbytes: int
-
-
-class Nursery:
-    """A nursery at its client's end."""
-
-    def __init__(self, client: PureClient, granted: m.NurseryReserved) -> None:
-        self.client = client
-        self.granted = granted
-        self.id = granted.id
-        self.ids = list(granted.ids)
-        self._at = granted.offset
-        self._end = granted.offset + granted.nbytes
-
-    def cut(self, data: bytes = b"data", contained: tuple[int, ...] = ()) -> Piece:
-        """An object that is written, and of which nobody knows yet."""
-        piece = self.try_cut(pack_prefix(contained, b"") + data)
-        assert piece is not None, "the nursery is used up"
-        return piece
-
-    def try_cut(self, whole: bytes) -> Piece | None:
-        """The same, of all its bytes; ``None``: the nursery is used up."""
-        size = rounded(len(whole))
-        offset = self._at + -self._at % alignment(size)
-        if offset + size > self._end or not self.ids:
-            return None
-        self._at = offset + size
-        self.client.store.heap[offset : offset + len(whole)] = whole
-        return Piece(self.id, self.ids.pop(0), offset, len(whole))
-
-
-class Lease:
-    """The reader's half of the lease protocol, one step at a time: each ``next`` is one look or one store.
-
-    Attributes:
-        id: The object, once the lease is held.
-        is_over: It is held, or was not to be had.
-    """
-
-    def __init__(self, client: PureClient, name: str) -> None:
-        self.client = client
-        self.name = name
-        self.id: int | None = None
-        self.is_over = False
-        self._steps = self._take()
-
-    def __iter__(self) -> Iterator[None]:
-        return self
-
-    def __next__(self) -> None:
-        try:
-            next(self._steps)
-        except StopIteration:
-            self.is_over = True
-            raise
-
-    def _take(self) -> Iterator[None]:
-        reader, table = self.client.store.reader, self.client.table
-        hit = reader.find(self.name.encode())
-        yield
-        if hit is None:
-            return
-        slot, record = hit
-        generation, count = table.entry(slot)
-        if count and generation != record.generation:
-            return
-        table.write(slot, record.generation, count + 1)
-        yield
-        if reader.state(slot) == record.generation << 8 | LIVE:
-            self.id = record.generation << 20 | slot
-        else:
-            table.write(slot, record.generation, count)
-
-
 def reason(answer: object) -> str:
     """Why an answer is no."""
     assert isinstance(answer, m.Refused), answer
     return answer.reason
+
+
+def is_live(store: PureStore, id: int) -> bool:
+    """Does the index say so, and do the books?"""
+    said = store.reader.state(slot_of(id)) == id >> 20 << 8 | LIVE
+    known = store.ledger.objects.get(id)
+    assert said == (known is not None and known.state == LIVE)
+    return said
+
+
+def assert_nothing_is_left(store: PureStore) -> None:
+    store.advance_to_rest()
+    ledger = store.ledger
+    ledger.check()
+    assert (ledger.objects, ledger.reservations) == ({}, {})
+    assert (ledger.used, ledger.reserved, ledger.extents.pages_used) == (0, 0, 0)
+    assert all(slot.state & 0xFF == FREE for slot in store.reader.slots())

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 from actors import Actor, Kept
+from core_model import NAMES, CoreModel
 from hypothesis import Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from pure_store import MIB, Nursery, PureStore
+from hypothesis.stateful import initialize, invariant, precondition, rule
+from pure_store import MIB, PureStore
 
 from jupyter_shm.protocol import messages as m
-from jupyter_shm.store import actions as a
 from jupyter_shm.store.admission import ROOM_PATIENCE
-from jupyter_shm.store.extents import HUGE, LARGE, PAGE
+from jupyter_shm.store.extents import HUGE, PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
 from jupyter_shm.tables.layout import DYING, FREE, LIVE, RESERVED, WORD_SLOTS, slot_of
-from jupyter_shm.tables.prefix import pack_prefix
-from jupyter_shm.tables.ring import COMMIT, DROP
 
-NAMES = ("a", "b", "\u20ac" * 42)
 BAD_NAMES = {"x\0y": "invalid-name", "x" * 129: "invalid-name", "\u20ac" * 43: "invalid-name"}
-ROOMY = 4400  # pages: from some 4096 on there are nurseries
 MAX_CONTAINED_HERE = 3  # so that every prefix is one line of 64 bytes
 # Not `shrink` and `explain`: a failing machine has to print its example within faulthandler's minute.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -31,127 +27,17 @@ SIZES = st.sampled_from([64, 65, 300, 2000, PAGE, PAGE + 1, 20_000, 66_000])
 PICK = st.integers(0, 1000)  # which of those that there are
 
 
-class CoreMachine(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.actors: list[Actor] = []
-        self.named: dict[str, int] = {}
-        self.kept: dict[int, Kept] = {}
-        self.changing: dict[str, bytes] = {}  # names that the step under way may change, with their new bytes
-        self.writes = 0
-        self.done: list[a.Action] = []
-        self.dying: dict[int, float] = {}  # slot: since when
-        self.is_quiet = True  # no ring had anything to say when the last request was sent
-
-    # --- the world ------------------------------------------------------------------------------------------------
-
+class CoreMachine(CoreModel):
     @initialize(
-        pages=st.sampled_from([12, 40, 1000, ROOMY, ROOMY]),
+        pages=st.sampled_from([12, 40, 1000, 4000]),
         slots=st.sampled_from([7, 1000]),
-        reserve=st.sampled_from([0, HUGE, 3 * HUGE]),
-        left=st.sampled_from([None, 40]),
+        reserve=st.sampled_from([0, 3 * HUGE]),
     )
-    def begin(self, pages: int, slots: int, reserve: int, left: int | None) -> None:
+    def begin(self, pages: int, slots: int, reserve: int) -> None:
         self.store = PureStore(pages * PAGE, 32 * MIB, slots)
         self.store.ledger.warm.target = reserve
         self.store.on_action = self._look
         self._join()
-        if pages == ROOMY and left:
-            # Nurseries are for stores of some size; most of this one is somebody's, so that it can be full.
-            self.reserve(0, (pages - left) * PAGE)
-
-    def _look(self, action: a.Action) -> None:
-        """Between any two actions a reader finds under each name what it meant, or what it will mean, or nothing."""
-        self.done.append(action)
-        if isinstance(action, a.SetState) and action.state == DYING:
-            self.dying[action.slot] = self.store.now
-        elif isinstance(action, a.SetState) and action.state == FREE and action.slot in self.dying:
-            assert self.store.now - self.dying.pop(action.slot) >= GRACE * 0.999, "a grace was cut short"
-        for name in NAMES:
-            data = self.store.bytes_of(name)
-            if data is not None:
-                assert data in {self._meant(name), self.changing.get(name)}, "a reader saw what was never published"
-
-    def _meant(self, name: str) -> bytes | None:
-        return self.kept[self.named[name]].data if name in self.named else None
-
-    def _alive(self) -> list[int]:
-        return [id for id in self.kept if id in self.store.ledger.objects]
-
-    def _is_live(self, id: int) -> bool:
-        return id in self.named.values() or any(id in actor.anonymous for actor in self.actors)
-
-    def _join(self) -> None:
-        actor = Actor(self.store.connect(f"{len(self.actors)}.ipynb"))
-        assert actor.end.welcome is not None
-        actor.end.answers.clear()
-        self.actors.append(actor)
-
-    def _hear(self) -> None:
-        """Note what the store has read of the rings, as their rows say."""
-        for actor in self.actors:
-            while len(actor.rung) > actor.end.unread:
-                kind, id, data = actor.rung.pop(0)
-                if kind == COMMIT:
-                    self.kept[id] = Kept(data, (), actor.end.id, 0)
-                    actor.anonymous.add(id)
-                elif id in actor.anonymous:
-                    self._forget(id)
-
-    def _flush(self, actor: Actor) -> None:
-        """What a client's ring says counts before its next packet: let it be known what that changes."""
-        if actor.rung:
-            actor.end.send(m.Ring())
-            assert not actor.end.unread
-        self._hear()
-
-    def _who(self, pick: int) -> Actor:
-        """One of the clients that the store listens to."""
-        able = [actor for actor in self.actors if actor.is_heard]
-        if not able:
-            self._join()
-            able = self.actors[-1:]
-        actor = able[pick % len(able)]
-        self._flush(actor)
-        return actor
-
-    def _post(self, actor: Actor, kind: type, *fields: object) -> int:
-        self._flush(actor)
-        self.is_quiet = not any(other.rung for other in self.actors)
-        self.done.clear()
-        number = actor.end.post(kind, *fields)
-        actor.pending[number] = kind(number, *fields)
-        return number
-
-    def _answer(self, actor: Actor, number: int) -> object:
-        """The answer to a request that is answered without time going on."""
-        self.store.work()
-        answer = actor.end.take_answer(number)
-        assert answer is not None, "not answered"
-        del actor.pending[number]
-        self._collect()
-        self._hear()
-        return answer
-
-    def _refused(self, actor: Actor, number: int, reason: str) -> None:
-        """It was refused, with this reason, and nothing was changed."""
-        told = [type(action) for action in self.done]
-        assert told == [a.SetRow, a.Send] or not self.is_quiet, "a refusal changed something"
-        answer = self._answer(actor, number)
-        assert isinstance(answer, m.Refused)
-        assert answer.reason == reason
-
-    def _collect(self) -> None:
-        """Note what came without having been waited for."""
-        for actor in self.actors:
-            answers, actor.end.answers = actor.end.answers, []
-            for answer in answers:
-                asked = actor.pending.pop(answer.number)
-                if isinstance(asked, m.Reserve):
-                    self._granted_or_full(actor, asked, answer)
-                else:
-                    assert isinstance(asked, m.Wait)
-                    self._ready(actor, asked, answer)
 
     # --- coming and going -----------------------------------------------------------------------------------------
 
@@ -182,14 +68,6 @@ class CoreMachine(RuleBasedStateMachine):
         self._post(self._who(pick), m.Reserve, nbytes)
         self._collect()
 
-    def _granted_or_full(self, actor: Actor, asked: m.Reserve, answer: object) -> None:
-        if isinstance(answer, m.Refused):
-            assert answer.reason == "full"  # with figures that justify it: see PureClient
-            return
-        data = self._data(min(asked.nbytes, 100_000))
-        self.store.heap[answer.offset : answer.offset + len(data)] = data
-        actor.reserved[answer.id] = (answer, data)
-
     @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), nbytes=SIZES, inner=st.sets(PICK, max_size=2))
     def put(self, pick: int, name: str, nbytes: int, inner: set[int]) -> None:
         """Reserve and commit in one go, where there is room."""
@@ -199,16 +77,6 @@ class CoreMachine(RuleBasedStateMachine):
         self._collect()
         for id in actor.reserved.keys() - before:
             self._commit(actor, id, name, overwrite=True, inner=inner)
-
-    def _data(self, nbytes: int) -> bytes:
-        """Bytes that nobody else writes."""
-        self.writes += 1
-        return (b"%08d" % self.writes * (nbytes // 8 + 1))[:nbytes]
-
-    def _write_prefix(self, offset: int, data: bytes, contained: tuple[int, ...]) -> bytes:
-        data = pack_prefix(contained, b"") + data[64:]
-        self.store.heap[offset : offset + len(data)] = data
-        return data
 
     @precondition(lambda self: any(actor.reserved and actor.is_heard for actor in self.actors))
     @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), overwrite=st.booleans(), inner=st.sets(PICK, max_size=2))
@@ -233,32 +101,6 @@ class CoreMachine(RuleBasedStateMachine):
             return
         self._committed(actor, name, Kept(data, contained, actor.end.id, number))
         del actor.reserved[reserved.id]
-
-    def _expected(self, actor: Actor, name: str, overwrite: bool, contained: tuple[int, ...]) -> str:
-        if name in self.named and not overwrite:
-            return "exists"
-        alive = self._alive()
-        contained_by_any = {inner for id in alive for inner in self.kept[id].contained}
-        for id in contained:
-            is_leased = id in actor.leases or (
-                actor.taking is not None and id in alive and actor.end.table.holds(slot_of(id), id >> 20)
-            )
-            if not (self._is_live(id) or is_leased or (id in contained_by_any and id in alive)):
-                return "contained-gone"
-        return ""
-
-    def _committed(self, actor: Actor, name: str, kept: Kept) -> None:
-        answer = next(answer for answer in actor.end.answers if answer.number == kept.request)
-        assert isinstance(answer, m.Committed), answer
-        assert answer.id not in self.kept, "an id was given twice"
-        assert bool(answer.replaced_version) == (bool(name) and name in self.named)
-        self.kept[answer.id] = kept
-        if name:
-            self.named[name] = answer.id
-        else:
-            actor.anonymous.add(answer.id)
-        self.changing = {}
-        assert self._answer(actor, kept.request) == answer
 
     @precondition(lambda self: any(actor.reserved for actor in self.actors))
     @rule(pick=PICK)
@@ -304,83 +146,7 @@ class CoreMachine(RuleBasedStateMachine):
         del actor.reserved[id]
         actor.end.send(m.Abandon(id))
 
-    # --- nurseries and rings ----------------------------------------------------------------------------------------
-
-    @rule(pick=PICK, nbytes=st.sampled_from([LARGE, LARGE + 2 * PAGE]), slots=st.integers(1, 6))
-    def open_nursery(self, pick: int, nbytes: int, slots: int) -> None:
-        actor = self._who(pick)
-        answer = self._answer(actor, self._post(actor, m.ReserveNursery, nbytes, slots))
-        assert isinstance(answer, m.NurseryReserved)
-        if answer.id:
-            actor.nurseries[answer.id] = Nursery(actor.end, answer)
-
-    @precondition(lambda self: any(actor.nurseries for actor in self.actors))
-    @rule(pick=PICK, sizes=st.lists(st.sampled_from([64, 65, 300, PAGE, 20_000]), min_size=1, max_size=3))
-    def cut(self, pick: int, sizes: list[int]) -> None:
-        able = [(actor, nursery) for actor in self.actors for nursery in actor.nurseries.values()]
-        actor, nursery = able[pick % len(able)]
-        for nbytes in sizes:
-            data = pack_prefix((), b"") + self._data(nbytes)[64:]
-            piece = nursery.try_cut(data)
-            if piece is not None:
-                actor.pieces[piece.id] = piece, data
-
-    @precondition(lambda self: any(actor.pieces for actor in self.actors))
-    @rule(picks=st.lists(PICK, min_size=1, max_size=3), is_told=st.booleans())
-    def write_to_the_ring(self, picks: list[int], is_told: bool) -> None:
-        able = [actor for actor in self.actors if actor.pieces]
-        actor = able[picks[0] % len(able)]
-        for pick in picks:
-            if actor.pieces:
-                piece, data = actor.pieces.pop(list(actor.pieces)[pick % len(actor.pieces)])
-                actor.rung.append((COMMIT, actor.end.write(piece), data))
-        if is_told and actor.is_heard:
-            actor.end.ring()
-
-    @precondition(lambda self: any(actor.droppable for actor in self.actors))
-    @rule(pick=PICK, is_told=st.booleans())
-    def drop_by_the_ring(self, pick: int, is_told: bool) -> None:
-        able = [actor for actor in self.actors if actor.droppable and actor.end.table.ring_head]
-        if not able:
-            return
-        actor = able[pick % len(able)]
-        id = actor.droppable[pick % len(actor.droppable)]
-        actor.end.write_drop(id)
-        actor.rung.append((DROP, id, b""))
-        if is_told and actor.is_heard:
-            actor.end.ring()
-
-    @precondition(lambda self: any(actor.pieces and actor.is_heard for actor in self.actors))
-    @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), overwrite=st.booleans(), inner=st.sets(PICK, max_size=2))
-    def commit_piece(self, pick: int, name: str, overwrite: bool, inner: set[int]) -> None:
-        able = [actor for actor in self.actors if actor.pieces and actor.is_heard]
-        actor = able[pick % len(able)]
-        self._flush(actor)
-        piece, data = actor.pieces[list(actor.pieces)[pick % len(actor.pieces)]]
-        known = list(self.kept)
-        contained = tuple({known[one % len(known)] for one in inner}) if known else ()
-        expected = self._expected(actor, name, overwrite, contained)
-        data = self._write_prefix(piece.offset, data, contained)
-        actor.pieces[piece.id] = piece, data
-        self.changing = {name: data}
-        facts = (name, len(data), 1, 2, overwrite, piece.id, piece.offset)
-        number = self._post(actor, m.Commit, piece.nursery, *facts)
-        if expected:
-            self._refused(actor, number, expected)
-            return
-        self._committed(actor, name, Kept(data, contained, actor.end.id, number))
-        assert piece.id in self.kept, "the id that was promised"
-        del actor.pieces[piece.id]
-
-    @precondition(lambda self: any(actor.nurseries and actor.is_heard for actor in self.actors))
-    @rule(pick=PICK)
-    def abandon_nursery(self, pick: int) -> None:
-        able = [actor for actor in self.actors if actor.nurseries and actor.is_heard]
-        actor = able[pick % len(able)]
-        self._flush(actor)
-        id = list(actor.nurseries)[pick % len(actor.nurseries)]
-        actor.close(id)
-        actor.end.send(m.Abandon(id))
+    # --- the warmer -------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.store.warming)
     @rule(came=st.sampled_from([(1, 0), (0, 1), (0, 0)]))
@@ -389,11 +155,6 @@ class CoreMachine(RuleBasedStateMachine):
         self.store.warmed(came[0] * nbytes, came[1] * nbytes)
 
     # --- the ends of names and objects ------------------------------------------------------------------------------
-
-    def _forget(self, id: int) -> None:
-        self.named = {name: other for name, other in self.named.items() if other != id}
-        for actor in self.actors:
-            actor.anonymous.discard(id)
 
     @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), by_id=st.booleans())
     def delete(self, pick: int, name: str, by_id: bool) -> None:
@@ -443,11 +204,6 @@ class CoreMachine(RuleBasedStateMachine):
         self.store.work()
         self._collect()
 
-    def _ready(self, actor: Actor, asked: m.Wait, answer: object) -> None:
-        assert answer == m.Ready(asked.number, tuple(name for name in asked.names if name in self.named))
-        assert len(answer.names) >= asked.count
-        del actor.waits[asked.number]
-
     @rule(pick=PICK, name=st.sampled_from(NAMES))
     def look_up(self, pick: int, name: str) -> None:
         actor = self._who(pick)
@@ -470,9 +226,6 @@ class CoreMachine(RuleBasedStateMachine):
         stats = self._answer(actor, self._post(actor, m.Stats))
         assert (stats.names, stats.clients) == (len(self.named), len(self.actors))
         assert stats.objects == len(self._alive())
-
-    def _holders(self, id: int) -> tuple[int, ...]:
-        return tuple(one.end.id for one in self.actors if one.end.table.holds(slot_of(id), id >> 20))
 
     # --- readers ----------------------------------------------------------------------------------------------------
 

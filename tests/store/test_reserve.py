@@ -1,16 +1,13 @@
-"""The warm reserve against a byte per page: every page is in one place, what is given up is told once, nothing is done for ever."""
+"""The warm reserve by example: what is kept warm, what is warmed, what is given up, and when it rests."""
 
 from __future__ import annotations
 
-import re
-
-import hypothesis.strategies as st
 import pytest
-from hypothesis import Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pure_store import PureStore
 
-from jupyter_shm.store.extents import HUGE, LARGE, PAGE, Extents, alignment, rounded
-from jupyter_shm.store.reserve import EXCESS, FORGET, QUIET, STEP, TRIM, Range, Reserve
+from jupyter_shm.store import actions as a
+from jupyter_shm.store.extents import HUGE, LARGE, PAGE, Extents, rounded
+from jupyter_shm.store.reserve import EXCESS, FORGET, QUIET, STEP, TRIM, Reserve
 
 MIB = 1 << 20
 HEAP = 64 * MIB
@@ -85,20 +82,35 @@ def test_a_put_takes_what_is_warm_and_gives_it_back_as_huge_as_it_was(nbytes: in
     taken = reserve.take(nbytes)
 
     assert taken[1] == rounded(nbytes)
-    assert reserve.is_huge(*taken)
+    assert reserve.huge(*taken) == taken[1]
     assert extents.pages_used == used
     assert reserve.nbytes == 16 * MIB - taken[1]
     assert reserve.give_back(*taken)[1] == 0
-    assert reserve.is_huge(*taken)
+    assert reserve.huge(*taken) == taken[1]
     assert reserve.nbytes == 16 * MIB
 
 
-def test_an_extent_that_lies_in_a_huge_page_only_with_its_beginning_is_not_in_huge_pages():
+def test_of_an_extent_so_much_is_huge_as_lies_in_huge_pages_from_its_beginning_on():
     _, reserve = warmed_reserve(HUGE)
     ((start, nbytes),) = reserve.ranges()
 
-    assert reserve.is_huge(start + nbytes - LARGE, LARGE)
-    assert not reserve.is_huge(start + nbytes - PAGE, LARGE)
+    assert reserve.huge(start + nbytes - LARGE, LARGE) == LARGE
+    assert reserve.huge(start + nbytes - PAGE, LARGE) == PAGE
+    assert reserve.huge(start - PAGE, LARGE) == 0
+
+
+def test_a_very_large_put_has_a_warm_beginning_and_a_cold_end():
+    extents, reserve = warmed_reserve(24 * MIB)
+    used = extents.pages_used
+
+    offset, nbytes = reserve.take(STEP + PAGE)
+
+    assert (offset, nbytes) == (4 * MIB, STEP + PAGE)
+    assert reserve.huge(offset, nbytes) == 24 * MIB
+    assert (reserve.nbytes, extents.pages_used) == (0, used + (8 * MIB + PAGE) // PAGE)
+    assert reserve.give_back(offset, nbytes)[1] == 0
+    assert reserve.nbytes == STEP + PAGE
+    assert reserve.take(2 * STEP) is None, "less than the half of it would be warm, or there is no room behind"
 
 
 def test_what_is_given_up_is_no_part_of_a_huge_page():
@@ -108,8 +120,7 @@ def test_what_is_given_up_is_no_part_of_a_huge_page():
 
     assert reserve.take_spoilt() == [(4 * MIB + 14 * MIB, HUGE)]
     assert reserve.take_spoilt() == []
-    assert not reserve.is_huge(4 * MIB + 14 * MIB, HUGE)
-    assert reserve.is_huge(4 * MIB, 14 * MIB)
+    assert reserve.huge(4 * MIB, 16 * MIB) == 14 * MIB
 
 
 @pytest.mark.parametrize(("huge", "present", "is_kept"), [(32, 0, 1), (0, 32, 1), (30, 2, 1), (0, 0, 0), (16, 15, 0)])
@@ -121,7 +132,7 @@ def test_what_came_of_a_step_is_kept_if_all_of_it_has_memory(huge: int, present:
     reserve.warmed(huge * MIB, present * MIB)
 
     assert reserve.nbytes == is_kept * STEP
-    assert reserve.is_huge(*step) == (huge == 32)
+    assert reserve.huge(*step) == (STEP if huge == 32 else 0)
     assert reserve.take_spoilt() == ([] if is_kept else [step])
     assert extents.pages_used == is_kept * STEP // PAGE
     # Nothing is tried again before something changes.
@@ -170,284 +181,43 @@ def test_a_reserve_in_the_small_zone_is_never_joined_with_one_beyond_its_border(
     assert extents.pages_used == 58 * MIB // PAGE
 
 
-# --- Anything that can happen -----------------------------------------------------------------------------------------
-
-COLD, USED, WARM, WARMING = b"cuwW"  # where a page is
-PAGES = HEAP // PAGE
-BORDER = 4 * MIB
-# Not `shrink` and `explain`: a failing machine has to print its example within faulthandler's minute.
-PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
-sizes = st.one_of(
-    st.integers(1, 3000),
-    st.integers(LARGE - 70, LARGE + 3 * PAGE),
-    st.integers(HUGE - PAGE, HUGE + PAGE),
-    st.integers(1, 12 * MIB),
-)
-PICK = st.integers(0, 1000)
+# --- In the store -----------------------------------------------------------------------------------------------------
 
 
-class ReserveMachine(RuleBasedStateMachine):
-    """Everything that the ledger and the core do with it, beside a byte for each page."""
+def test_a_store_that_is_full_warms_nothing():
+    store = PureStore(8 * MIB, 256 * MIB)
+    store.ledger.warm.target = HUGE
+    store.connect().reserve(8 * MIB - PAGE)
 
-    @initialize(wanted=st.sampled_from([0, HUGE, 6 * MIB, 24 * MIB, 60 * MIB]))
-    def begin(self, wanted: int) -> None:
-        self.target = wanted
-        self.now = START
-        self.last_put = START
-        self.extents = Extents(HEAP)
-        self.plain = Extents(HEAP)  # one without a reserve: the same as long as nothing is wanted warm
-        self.reserve = Reserve(self.extents, HEAP, wanted, START)
-        self.mine: list[Range] = []
-        self.cover: dict[int, int] = {}  # page: extents that touch it
-        self.pages = bytearray([COLD]) * PAGES
-        self.huge: set[int] = set()  # huge pages of which the warmer said so, and nothing was punched since
-        self.tried: set[int] = set()
+    store.advance(10.0)
 
-    # --- the reference ----------------------------------------------------------------------------------------------
-
-    def _set(self, offset: int, nbytes: int, where: int, *before: int) -> None:
-        assert offset % PAGE == nbytes % PAGE == 0
-        first, behind = offset // PAGE, (offset + nbytes) // PAGE
-        assert set(self.pages[first:behind]) <= set(before), "a page is somewhere else"
-        self.pages[first:behind] = bytes([where]) * (behind - first)
-
-    def _ranges(self, *where: int) -> list[Range]:
-        found = re.finditer(b"[%s]+" % bytes(where), self.pages)
-        return [(match.start() * PAGE, (match.end() - match.start()) * PAGE) for match in found]
-
-    def _nbytes(self, *where: int) -> int:
-        return sum(nbytes for _, nbytes in self._ranges(*where))
-
-    def _punched(self, offset: int, nbytes: int) -> None:
-        touched = range(offset // HUGE, -(-(offset + nbytes) // HUGE))
-        self.huge -= set(touched)
-        self.tried -= set(touched)
-
-    def _tell(self, least: int = 0, most: int = HEAP) -> None:
-        """What was given up is told, once, and at once: before anybody may be given it."""
-        spoilt = self.reserve.take_spoilt()
-        for offset, nbytes in spoilt:
-            assert nbytes > 0
-            self._set(offset, nbytes, COLD, WARM)
-            self._punched(offset, nbytes)
-        assert least <= sum(nbytes for _, nbytes in spoilt) <= most
-        assert self.reserve.take_spoilt() == [], "told twice"
-
-    @property
-    def _wanted(self) -> int:
-        return self.target if self.now < self.last_put + FORGET else 0
-
-    # --- what the ledger does ---------------------------------------------------------------------------------------
-
-    @rule(nbytes=sizes, is_noted=st.booleans())
-    def put(self, nbytes: int, is_noted: bool) -> None:
-        if is_noted:
-            self.reserve.note_put(self.now)
-            self.last_put = self.now
-        size, align = rounded(nbytes), alignment(rounded(nbytes))
-        warm = self._ranges(WARM)
-        taken = self.reserve.take(nbytes)
-        if taken is None:
-            fits = [
-                (start, n)
-                for start, n in warm
-                for low, high in ((0, BORDER), (BORDER, HEAP))
-                if max(start, low) + -max(start, low) % align + size <= min(start + n, high)
-            ]
-            assert size < LARGE or not fits, "it was warm, and was not found"
-            cold = self.extents.take(nbytes)
-            if self.target == 0:
-                assert cold == self.plain.take(nbytes)
-            if cold is None:
-                return
-            taken = cold[:2]
-        else:
-            self._set(*taken, COLD, WARM)
-        assert taken[1] == size
-        assert taken[0] % align == 0
-        self.mine.append(taken)
-        for page in range(taken[0] // PAGE, -(-(taken[0] + size) // PAGE)):
-            assert self.pages[page] in (COLD, USED)
-            self.pages[page] = USED
-            self.cover[page] = self.cover.get(page, 0) + 1
-
-    @precondition(lambda self: self.mine)
-    @rule(pick=PICK)
-    def give_back(self, pick: int) -> None:
-        self._give_back(*self.mine.pop(pick % len(self.mine)))
-
-    @precondition(lambda self: any(nbytes > LARGE for _, nbytes in self.mine))
-    @rule(pick=PICK, at=st.sampled_from([64, 3000, PAGE, LARGE]))
-    def cut(self, pick: int, at: int) -> None:
-        """Pieces of a nursery: of any size, where only large extents are."""
-        able = [one for one in self.mine if one[1] > LARGE]
-        offset, nbytes = able[pick % len(able)]
-        self.mine.remove((offset, nbytes))
-        at = at // 64 * 64
-        self.mine += [(offset, at), (offset + at, nbytes - at)]
-        if (offset + at) % PAGE:
-            self.cover[(offset + at) // PAGE] += 1
-
-    def _give_back(self, offset: int, nbytes: int) -> None:
-        freed = []
-        for page in range(offset // PAGE, -(-(offset + nbytes) // PAGE)):
-            self.cover[page] -= 1
-            if not self.cover[page]:
-                freed.append(page)
-                del self.cover[page]
-        start, size = self.reserve.give_back(offset, nbytes)
-        if self.target == 0:
-            assert (start, size) == self.plain.give_back(offset, nbytes)
-        keeps = self.target > 0 and offset >= BORDER
-        assert keeps <= (size == 0)
-        if freed and not keeps:
-            assert (start, size) == (freed[0] * PAGE, len(freed) * PAGE)
-            self._punched(start, size)
-        for page in freed:
-            self.pages[page] = WARM if keeps else COLD
-
-    @rule(nbytes=st.one_of(st.sampled_from([0, -PAGE, 1, PAGE, HEAP]), st.integers(1, 20 * MIB)))
-    def give_up(self, nbytes: int) -> None:
-        there = self._nbytes(WARM)
-        self.reserve.give_up(nbytes)
-        self._tell(least=min(max(nbytes, 0), there), most=max(0, min(there, nbytes + HUGE)))
-
-    # --- what the core does -----------------------------------------------------------------------------------------
-
-    @rule()
-    def settle(self) -> None:
-        there = self._nbytes(WARM)
-        excess = max(0, there + self._nbytes(WARMING) - self._wanted - self._nbytes(WARMING))
-        self.reserve.settle(self.now)
-        self._tell(most=min(there, min(excess, TRIM) + HUGE) if excess else 0)
-
-    @rule(room=st.sampled_from([0, HUGE - 1, 3 * HUGE + 1, HEAP]))
-    def step(self, room: int) -> None:
-        before = self._nbytes(WARM, WARMING)
-        step = self.reserve.next_step(lambda nbytes: min(nbytes, room), self.now)
-        if step is None:
-            return
-        offset, nbytes = step
-        assert self._wanted
-        assert self.now >= self.last_put + QUIET
-        assert offset % HUGE == nbytes % HUGE == 0
-        assert 0 < nbytes <= STEP
-        was_cold = self.pages[offset // PAGE] == COLD
-        self._set(offset, nbytes, WARMING, COLD if was_cold else WARM)
-        if was_cold:
-            assert nbytes <= room
-            assert before + nbytes <= self.target
-        else:
-            touched = set(range(offset // HUGE, (offset + nbytes) // HUGE))
-            assert not touched & (self.huge | self.tried), "warmed once more"
-
-    @precondition(lambda self: self.reserve.warming)
-    @rule(came=st.sampled_from(["huge", "present", "some of both", "nothing", "half"]))
-    def warmed(self, came: str) -> None:
-        offset, nbytes = self.reserve.warming
-        shares = {"huge": (1, 0), "present": (0, 1), "some of both": (0.5, 0.5), "nothing": (0, 0), "half": (0.5, 0)}
-        huge, present = (int(share * nbytes) for share in shares[came])
-        self.reserve.warmed(huge, present)
-        self._set(offset, nbytes, WARM, WARMING)
-        touched = set(range(offset // HUGE, (offset + nbytes) // HUGE))
-        if came in ("nothing", "half"):
-            self._tell(least=nbytes, most=nbytes)
-            return
-        self._tell(most=0)
-        self.huge -= touched
-        (self.huge if came == "huge" else self.tried).update(touched)
-
-    # --- time -------------------------------------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        """What the daemon does at a deadline; it must come to an end without time going on."""
-        for _ in range(HEAP // TRIM + 3):
-            deadline = self.reserve.deadline(self.now)
-            if deadline is None or deadline > self.now:
-                return
-            self.settle()
-            self.step(HEAP)
-        raise AssertionError("the reserve has work for ever without time going on")
-
-    def _advance(self, seconds: float) -> None:
-        end = self.now + seconds
-        while True:
-            self._work()
-            deadline = self.reserve.deadline(self.now)
-            if deadline is None or deadline > end:
-                break
-            self.now = deadline
-        self.now = end
-        self._work()
-
-    @rule(seconds=st.sampled_from([0.0, QUIET, EXCESS / 2, 5.0]))
-    def later(self, seconds: float) -> None:
-        self._advance(seconds)
-
-    @rule(seconds=st.sampled_from([QUIET, EXCESS, FORGET]))
-    def the_store_sleeps(self, seconds: float) -> None:
-        self.now += seconds
-
-    @rule()
-    def a_second_later(self) -> None:
-        self._advance(1.0)
-        assert self._nbytes(WARM) <= self._wanted, "the excess is still there"
-
-    @rule()
-    def ten_minutes_later(self) -> None:
-        self._advance(FORGET + 1)
-        assert self._nbytes(WARM) == 0
-        if self.reserve.warming:
-            self.warmed("huge")
-            self._advance(1.0)
-        assert self.reserve.nbytes == 0
-        assert self.reserve.deadline(self.now) is None, "an idle store does nothing"
-
-    # --- promises ---------------------------------------------------------------------------------------------------
-
-    @invariant()
-    def every_page_is_in_one_place(self) -> None:
-        if not hasattr(self, "reserve"):
-            return
-        reserve = self.reserve
-        assert list(self.extents.free_ranges()) == self._split(self._ranges(COLD))
-        warm = sorted(one for one in reserve.ranges() if one != reserve.warming)
-        assert self._split(warm) == self._split(self._ranges(WARM))
-        assert self._ranges(WARMING) == ([reserve.warming] if reserve.warming else [])
-        assert self.extents.pages_used == PAGES - self.pages.count(COLD)
-        assert reserve.nbytes == self._nbytes(WARM, WARMING)
-        assert self.target or not reserve.nbytes
-
-    def _split(self, ranges: list[Range]) -> list[Range]:
-        """The same, none of them across the border of the zones."""
-        parts = []
-        for start, nbytes in ranges:
-            for low, high in ((0, BORDER), (BORDER, HEAP)):
-                first, behind = max(start, low), min(start + nbytes, high)
-                parts += [(first, behind - first)] if first < behind else []
-        return parts
-
-    @invariant()
-    def huge_is_only_what_the_warmer_said_and_nobody_punched(self) -> None:
-        for offset, nbytes in getattr(self, "mine", ()):
-            touched = range(offset // HUGE, -(-(offset + nbytes) // HUGE))
-            assert self.reserve.is_huge(offset, nbytes) == self.huge.issuperset(touched)
-
-    def teardown(self) -> None:
-        if not hasattr(self, "reserve"):
-            return
-        for extent in self.mine:
-            self._give_back(*extent)
-        self.mine.clear()
-        if self.reserve.warming:
-            self.warmed("nothing")
-        self.give_up(HEAP)
-        assert list(self.extents.free_ranges()) == [(0, BORDER), (BORDER, HEAP - BORDER)]
-        assert (self.extents.pages_used, self.reserve.nbytes) == (0, 0)
-        assert len(self.extents._large._ends) == len(self.extents._small._ends) == 1, "a border where there is none"
+    assert store.warming == []
+    assert store.ledger.extents.pages_used == 8 * MIB // PAGE - 1
 
 
-TestReserveMachine = ReserveMachine.TestCase
-TestReserveMachine.settings = settings(
-    max_examples=120, stateful_step_count=50, deadline=None, report_multiple_bugs=False, phases=PHASES
-)
+def test_what_is_warm_is_given_up_and_punched_before_a_put_is_granted_that_needs_its_room():
+    store = PureStore(8 * MIB, 256 * MIB)
+    store.ledger.warm.target = 4 * MIB
+    client = store.connect()
+    store.advance(1.0)
+    store.warmed(4 * MIB, 0)
+    assert store.ledger.warm.nbytes == 4 * MIB
+    done: list[type] = []
+    store.on_action = lambda action: done.append(type(action))
+
+    assert client.reserve(4 * MIB + PAGE).offset
+    assert done[0] is a.Punch
+    assert store.ledger.extents.pages_used * PAGE <= 8 * MIB
+    store.ledger.check()
+
+
+def test_a_warm_put_is_told_that_it_lies_in_huge_pages():
+    store = PureStore(64 * MIB, 256 * MIB)
+    store.ledger.warm.target = 4 * MIB
+    client = store.connect()
+    store.advance(1.0)
+    store.warmed(4 * MIB, 0)
+
+    assert client.reserve(2 * MIB).huge == 2 * MIB
+    assert client.nursery(LARGE).granted.is_huge
+    assert client.reserve(4 * MIB).huge == 0

@@ -6,7 +6,8 @@ import hypothesis.strategies as st
 from histories import History
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from pure_store import MIB, Piece, PureClient, PureStore
+from pure_parts import Piece
+from pure_store import MIB, PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store.entries import Nursery
