@@ -79,8 +79,7 @@ def test_a_childs_views_stay_valid_after_the_parent_let_go(store, stop):
     stop.go()
 
     assert child.result()
-    assert eventually(lambda: store.stats().used == 0)
-    assert eventually(lambda: store.stats().clients == 1)
+    assert eventually(lambda: (store.stats().used, store.stats().clients) == (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -487,8 +486,7 @@ def test_a_child_keeps_what_its_parent_lets_go_of_before_the_store_has_heard_of_
         stop.wait()
         return is_whole(mine["view"]), is_whole(store.get(mine["ref"]))
 
-    # The store looks at the ring of its own accord when the first one is put, and then every five milliseconds: in one
-    # of three trials it reads of the second one's beginning and end together.
+    # In one of three trials the store reads of the second one's beginning and end together.
     for _ in range(30):
         mine["first"] = store.put(np.zeros(10))
         mine["ref"] = store.put(np.full(20_000, 5))
