@@ -157,6 +157,9 @@ class Core:
         Call it before the client's lease table is taken away: the reads it counted are kept.
         """
         self._stamp(now)
+        leaving = self.clients.get(conn)
+        # Before all else: a child that it had forked may hold what only its ring tells of.
+        told = self._nurseries.read(leaving, now) if leaving else []
         client = self.clients.leave(conn)
         if client is None:
             return []
@@ -166,6 +169,7 @@ class Core:
         self.admission.forget(client)
         self._reclaim.forget(client.id, now)
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
+        actions = [*told, *actions]
         for object in list(client.anonymous.values()):
             actions += self._condemn(object)
         for slot, generation, _count, reads in self.holders.touched(client.id):

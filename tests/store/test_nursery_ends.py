@@ -43,6 +43,28 @@ def test_what_was_made_and_dropped_before_anybody_looked_leaves_nothing(store: P
     assert_nothing_is_left(store)
 
 
+def test_what_a_ring_told_of_to_nobody_yet_outlives_its_publisher_with_its_readers(
+    store: PureStore, client: PureClient, other: PureClient
+):
+    # A child of a fork has its parent's leases, before the store has read of what they are on.
+    piece = client.nursery().cut(b"held")
+    gone = client.nursery().cut(b"gone")
+    ids = [client.write(piece), client.write(gone)]
+    other.table.add(slot_of(ids[0]), ids[0] >> 20)
+    client.write_drop(ids[1])
+
+    client.hang_up()
+    store.advance(1.0)
+
+    assert store.heap[piece.offset + piece.nbytes - 4 : piece.offset + piece.nbytes] == b"held"
+    assert [object.id for object in store.ledger.objects.values()] == [ids[0]]
+    store.ledger.check()
+
+    other.let_go(ids[0])
+    store.advance(1.0)
+    assert store.ledger.objects == {}
+
+
 def test_what_is_dropped_by_the_ring_waits_for_its_readers(store: PureStore, client: PureClient, other: PureClient):
     piece = client.nursery().cut(b"held")
     id = client.announce(piece)
