@@ -72,6 +72,12 @@ class CoreModel(RuleBasedStateMachine):
                 elif id in actor.anonymous:
                     self._forget(id)
 
+    def _hear_out(self, actor: Actor) -> None:
+        """Note what a ring had still to say when its client hung up: it has been, and is about to end."""
+        for kind, id, data in actor.rung:
+            if kind == COMMIT:
+                self.kept[id] = Kept(data, (), actor.end.id, 0)
+
     def _flush(self, actor: Actor) -> None:
         """What a client's ring says counts before its next packet: let it be known what that changes."""
         if actor.rung:

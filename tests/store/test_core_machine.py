@@ -51,6 +51,7 @@ class CoreMachine(CoreModel):
         actor = self.actors[pick % len(self.actors)]
         self.actors.remove(actor)
         actor.end.hang_up()
+        self._hear_out(actor)
         if not self.actors:
             self._join()
 
