@@ -242,9 +242,10 @@ def test_a_test_that_asks_for_no_runtime_folder_can_reach_no_store():
         Path(NO_FOLDER).mkdir(parents=True)
 
 
-def test_a_runtime_folder_is_private_short_and_the_only_setting(runtime_folder: Path):
+def test_a_runtime_folder_is_private_short_and_with_a_small_reserve_the_only_setting(runtime_folder: Path):
     assert stat.S_IMODE(runtime_folder.stat().st_mode) == 0o700
     assert len(os.fsencode(runtime_folder)) < 40
     assert {name: os.environ[name] for name in settings_in(os.environ)} == {
-        "JUPYTER_SHM_RUNTIME_DIR": str(runtime_folder)
+        "JUPYTER_SHM_RUNTIME_DIR": str(runtime_folder),
+        "JUPYTER_SHM_RESERVE": "16MiB",
     }

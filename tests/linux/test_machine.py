@@ -67,6 +67,7 @@ def test_the_module_can_be_imported_where_linux_is_not():
     # What other systems lack is made impossible to import; require_linux must still be able to say why.
     code = """
         import sys
+        sys.platform = "win32"
         for absent in ("fcntl", "resource", "ctypes"):
             sys.modules[absent] = None
         from jupyter_shm.linux import machine
@@ -181,7 +182,7 @@ def test_importing_the_floor_stays_light():
     # The keeper and the store load all of it.
     code = """
         import sys
-        before = set(sys.modules)
+        sys.argv = ["-m"]  # as Python has it while it looks for the store's module
         from jupyter_shm.linux import barrier, limits, machine, maps, memory, packets, process, runtime, warming, watch
         print(*sorted({"numpy", "asyncio", "cloudpickle", "msgspec", "multiprocessing"} & set(sys.modules)))
     """
