@@ -4,8 +4,8 @@ A client is given an extent and slots once, and then needs no round trip for an 
 entry of its ring (``tables.ring``).  The store reads the ring when the client says that there is something in it, and
 then by itself, until it finds nothing any more.  Laws:
 
-1. Before any packet of a client is handled, and before any question is answered, the rings are read: what was written
-   before a packet was sent counts before it.
+1. Before any packet of a client is handled, and before its hang-up is, its ring is read: what was written before a
+   packet was sent counts before it.  Before any question is answered, all rings are.
 2. The row's tail is written after all that the entries say was done.  A store that starts anew finds what was done in
    the slots: the id of an entry whose object is there, or whose slot is promised no more, is passed over.
 3. After the row says that nobody looks, the ring is looked at once more, a grace later: the client may have read the
