@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-WIRE = 3
+WIRE = 4
 """Version of this language.  Releases that share it work together; raise it when a message changes its meaning."""
 
 

@@ -6,6 +6,7 @@
     4 KiB     rows          MAX_CLIENTS rows of 64 bytes, one per client
     512 KiB   hash tables   the table of 2**b buckets starts at HASH_BASE + (8 << b); one of them is in use
     64 MiB    slots         MAX_OBJECTS slots of 256 bytes, one per object
+    320 MiB   terms         MAX_OBJECTS times 32 bytes: what was agreed about an object, see the TERM_* numbers
 
 The whole is sparse; memory is used only where something was written.  A slot::
 
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 INDEX_MAGIC = 0x3130_5844_4E49_4D53  # "SMINDX01", little-endian
 LEASES_MAGIC = 0x3130_5341_454C_4D53  # "SMLEAS01"
-LAYOUT = 3  # version of this layout; the wire version changes with it
+LAYOUT = 4  # version of this layout; the wire version changes with it
 
 SLOT_BITS = 20
 MAX_OBJECTS = 1 << SLOT_BITS
@@ -57,7 +58,17 @@ HASH_BASE = 512 << 10
 MIN_HASH_BITS, MAX_HASH_BITS = 12, 21
 SLOTS_BASE = 64 << 20
 SLOT_SIZE = 256
-INDEX_SIZE = SLOTS_BASE + MAX_OBJECTS * SLOT_SIZE
+TERMS_BASE = SLOTS_BASE + MAX_OBJECTS * SLOT_SIZE
+TERMS_SIZE = 32
+INDEX_SIZE = TERMS_BASE + MAX_OBJECTS * TERMS_SIZE
+
+TERM_FLAGS, TERM_EXPIRY, TERM_SPILLED = 0, 1, 2
+"""Terms of an object, all mutable, all zero for most: PINNED and KERNEL_LIFETIME; CLOCK_MONOTONIC in nanoseconds when it
+expires (0: never); offset in the spill heap plus 1 (0: its bytes are in the heap).  Only the store writes them, and
+where all are zero it never touches them: the page that they would stand on does not exist then."""
+
+PINNED, KERNEL_LIFETIME = 1, 2
+"""Flags of the terms."""
 
 FREE, RESERVED, LIVE, DYING = 0, 1, 2, 3
 """States of a slot.  FREE: nobody's.  RESERVED: an extent that is being filled.  LIVE: published, or anonymous.

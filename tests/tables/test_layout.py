@@ -110,7 +110,13 @@ def test_no_two_parts_of_the_index_overlap():
         for bits in range(layout.MIN_HASH_BITS, layout.MAX_HASH_BITS + 1)
     ]
     rows = (layout.ROWS_BASE, layout.ROWS_BASE + layout.MAX_CLIENTS * layout.ROW_SIZE)
-    parts = [(0, layout.PAGE), rows, *tables, (layout.SLOTS_BASE, layout.INDEX_SIZE)]
+    parts = [
+        (0, layout.PAGE),
+        rows,
+        *tables,
+        (layout.SLOTS_BASE, layout.TERMS_BASE),
+        (layout.TERMS_BASE, layout.INDEX_SIZE),
+    ]
 
     assert all(end <= start for (_, end), (start, _) in pairwise(parts))
     assert layout.RECORD_OFFSET + layout.RECORD.size == layout.SLOT_SIZE
