@@ -30,7 +30,9 @@ COLOURS = {
     US: "#e5484d",
     "ray": "#3b82f6",
     "plasma": "#a855f7",
+    "plasmaraw": "#d0a5f5",
     "vineyard": "#16a34a",
+    "vineyardraw": "#86cfa0",
     "stdlib": "#b7791f",
     "sharedarray": "#0d9488",
     "npsave": "#db6bb0",
@@ -38,7 +40,7 @@ COLOURS = {
     "dask": "#ea7317",
     "ipyparallel": "#7c83a8",
 }
-MARKERS = dict(zip(COLOURS, "osD^vP*Xph", strict=True))
+MARKERS = dict(zip(COLOURS, "osD4^3vP*Xph", strict=True))
 PANELS = (("put", "put"), ("get", "first get in another process"))
 
 

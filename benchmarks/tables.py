@@ -41,7 +41,8 @@ class Row:
 
 LEGEND = """\
 Medians. The limit is memcpy, a local sum or a bare round trip, measured in turn with ours. Behind each figure of a peer
-stands how many times better ours is; a dash: not measured, see the end."""
+stands how many times better ours is; a dash: not measured, see the end. Raw buffers are bytes, whose dtype and shape their
+reader has to know from elsewhere; the best peer is the best of the others."""
 
 MAIN = (
     Row("first put of {big}, reserve warm", "first put", "first memcpy"),
@@ -127,7 +128,7 @@ def document(results: Results, plan: Plan, facts: dict[str, str], objects: int) 
 
 def goals_table(results: Results) -> str:
     """Each goal, what was measured, and whether that is enough."""
-    lines = ["| goal | measured | |", "|---|---:|---|"]
+    lines = ["| goal | measured | | beside raw buffers |", "|---|---:|---|---:|"]
     for goal in GOALS:
         value = goal.value(results)
         if value is None:
@@ -135,7 +136,8 @@ def goals_table(results: Results) -> str:
         else:
             shown = show_ratio(value) if goal.unit == "x" else show_seconds(value)
             verdict = "reached" if goal.is_reached(value) else "**not reached**"
-        lines.append(f"| {goal.text} | {shown} | {verdict} |")
+        beside = goal.beside_raw(results)
+        lines.append(f"| {goal.text} | {shown} | {verdict} | {'' if beside is None else show_ratio(beside)} |")
     return "\n".join(lines)
 
 
@@ -158,7 +160,7 @@ def _cells(row: Row, results: Results, others: list[Kind]) -> Iterator[str]:
         yield from [""] * (1 + len(others) if others else 0)
         return
     ratios = [None if value is None else row.ratio(ours, value) for value in theirs]
-    known = [ratio for ratio in ratios if ratio is not None]
+    known = [ratio for ratio, kind in zip(ratios, others, strict=True) if ratio is not None and not kind.is_raw]
     if others:
         yield show_ratio(min(known)) if known else ""
     for value, ratio in zip(theirs, ratios, strict=True):

@@ -41,11 +41,11 @@ def interpreter(kind: Kind) -> Path:
     Raises:
         UnavailableError: No Python fits, or a package cannot be installed.
     """
-    if kind.name not in {path.stem for path in (HERE / "requirements").glob("*.txt")}:
+    if kind.environment not in {path.stem for path in (HERE / "requirements").glob("*.txt")}:
         return Path(sys.executable)
     version, base = _base(kind)
-    folder = cache_folder() / f"{kind.name}-{version[0]}.{version[1]}"
-    stamp, wanted = folder / "installed.txt", (HERE / "requirements" / f"{kind.name}.txt").read_text()
+    folder = cache_folder() / f"{kind.environment}-{version[0]}.{version[1]}"
+    stamp, wanted = folder / "installed.txt", (HERE / "requirements" / f"{kind.environment}.txt").read_text()
     if not stamp.is_file() or stamp.read_text() != wanted:
         print(f"Installing {kind.title} into {folder} ...", file=sys.stderr, flush=True)
         _make(folder, base, kind)
@@ -77,7 +77,7 @@ def _make(folder: Path, base: str, kind: Kind) -> None:
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     for command in (
         [base, "-m", "venv", str(folder)],
-        [*pip, "-r", str(HERE / "requirements" / f"{kind.name}.txt")],
+        [*pip, "-r", str(HERE / "requirements" / f"{kind.environment}.txt")],
     ):
         try:
             done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)

@@ -25,6 +25,8 @@ class Kind:
         newest: The last Python that it can be installed on, where that is known.
         has_store: Does a process of its own answer for what is stored?
         starts: How often its first put is tried, each time in a store just started.
+        is_raw: Does it hand over bytes, whose dtype and shape have to be known from elsewhere?
+        lodges_with: In whose environment it runs, if not in one of its own.
     """
 
     name: str
@@ -32,6 +34,13 @@ class Kind:
     newest: tuple[int, int] | None = None
     has_store: bool = True
     starts: int = 3
+    is_raw: bool = False
+    lodges_with: str = ""
+
+    @property
+    def environment(self) -> str:
+        """Name of the environment, and of its requirements file."""
+        return self.lodges_with or self.name
 
     def peer(self) -> Peer:
         """An instance of its class: needs its packages."""
@@ -48,7 +57,9 @@ OTHERS = {
     for kind in (
         Kind("ray", "Ray", starts=2),
         Kind("plasma", "Plasma", newest=(3, 11)),
+        Kind("plasmaraw", "Plasma, raw buffers", newest=(3, 11), is_raw=True, lodges_with="plasma"),
         Kind("vineyard", "Vineyard", newest=(3, 12)),
+        Kind("vineyardraw", "Vineyard, raw blobs", newest=(3, 12), is_raw=True, lodges_with="vineyard"),
         Kind("stdlib", "multiprocessing.shared_memory", has_store=False),
         Kind("sharedarray", "SharedArray", has_store=False),
         Kind("npsave", "np.save in /dev/shm", has_store=False),

@@ -1,4 +1,4 @@
-"""Plasma, the object store that pyarrow had up to version 11: create, write with several threads, seal."""
+"""Plasma, the object store that pyarrow had up to version 11: put and get of ndarrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 with warnings.catch_warnings():
@@ -25,7 +24,7 @@ PATIENCE = 20.0
 
 
 class Plasma(Peer):
-    """An object's id is the hash of its name, its metadata the dtype."""
+    """An object's id is the hash of its name."""
 
     packages = ("pyarrow",)
 
@@ -48,12 +47,10 @@ class Plasma(Peer):
         self._server.wait()
 
     def put(self, array: Array, name: str) -> plasma.ObjectID:
-        id = plasma.ObjectID(hashlib.sha1(name.encode()).digest())
-        writer = pa.FixedSizeBufferWriter(self._client.create(id, array.nbytes, array.dtype.str.encode()))
-        writer.set_memcopy_threads(os.cpu_count())
-        writer.write(memoryview(array).cast("B"))
-        self._client.seal(id)
-        return id
+        return self._client.put(array, self._id(name), memcopy_threads=os.cpu_count())
+
+    def _id(self, name: str) -> plasma.ObjectID:
+        return plasma.ObjectID(hashlib.sha1(name.encode()).digest())
 
     def key(self, handle: plasma.ObjectID) -> str:
         return handle.binary().hex()
@@ -62,8 +59,7 @@ class Plasma(Peer):
         return plasma.ObjectID(bytes.fromhex(key))
 
     def get(self, opened: plasma.ObjectID) -> Array:
-        ((dtype, buffer),) = self._client.get_buffers([opened], with_meta=True)
-        return np.frombuffer(buffer, dtype.decode())
+        return self._client.get(opened)
 
     def delete(self, handle: plasma.ObjectID) -> None:
         self._client.delete([handle])

@@ -1,12 +1,12 @@
-"""Vineyard: a blob created, filled and sealed; several times faster than ``put`` and ``get`` of whole objects."""
+"""Vineyard: put and get of ndarrays."""
 
 from __future__ import annotations
 
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import vineyard
 
 from .peer import Array, Peer
@@ -16,11 +16,9 @@ SERVER = Path(vineyard.__file__).parent / "bdist" / "vineyardd"
 PATIENCE = 20.0
 """Seconds that the store has to make its socket."""
 
-Handle = tuple[vineyard.ObjectID, str]
-
 
 class Vineyard(Peer):
-    """The dtype travels in the key, as with its own ndarrays it travels in the metadata."""
+    """A key is an object id; its own names take a further call."""
 
     packages = ("vineyard",)
 
@@ -42,27 +40,23 @@ class Vineyard(Peer):
         self._server.terminate()
         self._server.wait()
 
-    def put(self, array: Array, _name: str) -> Handle:
-        blob = self._client.create_blob(array.nbytes)
-        np.copyto(np.frombuffer(memoryview(blob), array.dtype), array)
-        return blob.seal(self._client).id, array.dtype.str
+    def put(self, array: Array, _name: str) -> Any:
+        return self._client.put(array)
 
-    def key(self, handle: Handle) -> str:
-        return f"{int(handle[0])} {handle[1]}"
+    def key(self, handle: Any) -> str:
+        return str(int(handle))
 
-    def open(self, key: str) -> Handle:
-        id, dtype = key.split(" ")
-        return vineyard.ObjectID(int(id)), dtype
+    def open(self, key: str) -> Any:
+        return vineyard.ObjectID(int(key))
 
-    def get(self, opened: Handle) -> Array:
-        id, dtype = opened
-        return np.frombuffer(memoryview(self._client.get_blob(id)), dtype)
+    def get(self, opened: Any) -> Array:
+        return self._client.get(opened)
 
-    def delete(self, handle: Handle) -> None:
-        self._client.delete([handle[0]])
+    def delete(self, handle: Any) -> None:
+        self._client.delete([handle])
 
-    def count(self, handles: list[Handle]) -> int:
-        self._client.get_blob(handles[-1][0])
+    def count(self, handles: list[Any]) -> int:
+        self._client.get_meta(handles[-1])
         return len(handles)
 
 

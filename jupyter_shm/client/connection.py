@@ -159,10 +159,10 @@ class Connection:
         numbers = [] if ticket is None else ticket
         while True:
             try:
-                self._post(kind, fields, numbers)
+                self.ask(kind, *fields, ticket=numbers)
                 if kind in CHANGES and self._reader is None and self._spin(numbers[-1]):
                     self._eager = EAGER
-                answer = self._await(numbers[-1], deadline)
+                answer = self.answer(numbers[-1], deadline)
             except BaseException:
                 if numbers:
                     self.cancel(numbers[-1])
@@ -171,6 +171,56 @@ class Connection:
                 return answer
             if answer.reason != "again":
                 raise error_from(answer.reason, answer.text)
+
+    def ask(self, kind: type, *fields: object, ticket: list[int]) -> None:
+        """Ask, and do not wait for the answer.
+
+        Args:
+            kind: Class of the message.
+            fields: Its fields behind ``number``.
+            ticket: Gets the request's number appended before it is sent, for ``answer`` or ``cancel``.
+
+        Raises:
+            StoreConnectionError: The connection is gone.
+        """
+        with self._sending:
+            if self.broken:
+                raise StoreConnectionError(self.broken)
+            number = self._number + 1
+            # In this order: an interrupt in between cancels a number that was not sent, which harms nobody.
+            ticket.append(number)
+            self._number = number
+            self._answers[number] = None
+            try:
+                packets.send(self.sock, wire.encode(kind(number, *fields)))
+            except OSError as error:
+                raise StoreConnectionError(self._break(f"is gone ({error.strerror})")) from error
+            except ValueError as error:
+                del self._answers[number]
+                raise ProtocolError(f"{kind.__name__} is too long for one packet: {error}") from error
+        if self._unsent:
+            self._flush()
+
+    def answer(self, number: int, deadline: float | None = None) -> m.Answer:
+        """Wait for the answer to a request, once; also a refusal.
+
+        Args:
+            number: Of the request.
+            deadline: As for ``request``.
+
+        Raises:
+            DeadlineError, StoreConnectionError, StoreUnresponsiveError: As ``request``.
+        """
+        for last in (False, False, True):
+            starts = self._starts()
+            try:
+                return self._await_until(
+                    number, time.monotonic() + PATIENCE if deadline is None else deadline, deadline
+                )
+            except StoreUnresponsiveError:
+                if last or starts == self._starts():
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def cancel(self, number: int) -> None:
         """Nobody waits for this request any more: the store does not begin with it, or undoes what nobody can know of."""
@@ -186,25 +236,6 @@ class Connection:
         """
         self._unsent.append(message)
         self._flush()
-
-    def _post(self, kind: type, fields: tuple[object, ...], numbers: list[int]) -> None:
-        with self._sending:
-            if self.broken:
-                raise StoreConnectionError(self.broken)
-            number = self._number + 1
-            # In this order: an interrupt in between cancels a number that was not sent, which harms nobody.
-            numbers.append(number)
-            self._number = number
-            self._answers[number] = None
-            try:
-                packets.send(self.sock, wire.encode(kind(number, *fields)))
-            except OSError as error:
-                raise StoreConnectionError(self._break(f"is gone ({error.strerror})")) from error
-            except ValueError as error:
-                del self._answers[number]
-                raise ProtocolError(f"{kind.__name__} is too long for one packet: {error}") from error
-        if self._unsent:
-            self._flush()
 
     def _flush(self) -> None:
         try:
@@ -238,18 +269,6 @@ class Connection:
         timer.start()
 
     # --- answers -----------------------------------------------------------------------------------------------
-
-    def _await(self, number: int, deadline: float | None) -> m.Answer:
-        for last in (False, False, True):
-            starts = self._starts()
-            try:
-                return self._await_until(
-                    number, time.monotonic() + PATIENCE if deadline is None else deadline, deadline
-                )
-            except StoreUnresponsiveError:
-                if last or starts == self._starts():
-                    raise
-        raise AssertionError("the last try returns or raises")
 
     def _await_until(self, number: int, limit: float, deadline: float | None) -> m.Answer:
         while True:

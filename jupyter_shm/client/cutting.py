@@ -1,4 +1,8 @@
-"""The nursery of one connection: asked for when it is needed, and given back when the last one who writes there is done."""
+"""The nursery of one connection: asked for when it is needed, and given back when the last one who writes there is done.
+
+Who has used up one is asked to wait for the second.  From then on the next one is asked for when half of one is used,
+and is there before it is needed: the store makes it while the client goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import weakref
 from collections import deque
 
 from ..protocol import messages as m
+from ..tables.alignment import rounded
 from .connection import Connection
 from .lock import new_lock
 from .nursery import LARGEST_PIECE, Nursery, wanted
@@ -57,6 +62,7 @@ class Cutter:
         self._ended: deque[NurseryRef] = deque()
         self._times = 0
         self._not_before = 0.0
+        self._ahead: list[int] = []  # number of the request for the next one
 
     def cut(self, nbytes: int) -> Piece | None:
         """Cut an extent; ``None`` where an object is to have one of its own.
@@ -78,10 +84,39 @@ class Cutter:
             found = None if nursery is None else nursery.cut(nbytes)
             return None if nursery is None or found is None else Piece(nursery, *found)
 
+    @property
+    def is_low(self) -> bool:
+        """Will the next nursery be needed soon, and nobody has asked for it?"""
+        nursery = self._nursery
+        return nursery is not None and nursery.is_low and not self._ahead and self._times > 1
+
+    def ask_ahead(self, nbytes: int) -> None:
+        """Ask for the next nursery, without waiting for it.
+
+        Args:
+            nbytes: Bytes of an object such as are put now.
+        """
+        numbers: list[int] = []
+        try:
+            with self._lock:
+                if not self._ahead and time.monotonic() >= self._not_before:
+                    self._connection.ask(m.ReserveNursery, *wanted(nbytes, self._times), ticket=numbers)
+                    self._ahead = numbers
+        except BaseException:
+            self._cancel(numbers)
+            raise
+
     def let_go(self) -> None:
-        """Give the nursery back, when nobody writes there any more; after a fork, it is the parent's."""
+        """Give the nursery back, when nobody writes there any more."""
+        ahead = self._ahead
+        self.forget()
+        self._cancel(ahead)
+
+    def forget(self) -> None:
+        """Have none any more.  After a fork, what there is is the parent's."""
         self._lock = new_lock()
         self._nursery = None
+        self._ahead = []
 
     def _end(self, _ref: object) -> None:
         try:
@@ -109,18 +144,36 @@ class Cutter:
         self._abandon()
         numbers: list[int] = []
         try:
-            fields = wanted(nbytes, self._times)
-            granted: m.NurseryReserved = self._connection.request(m.ReserveNursery, *fields, ticket=numbers)
+            granted = self._granted(nbytes, numbers)
             if not granted.id:
                 self._not_before = time.monotonic() + RETRY
                 return False
             nursery = Nursery(granted)
             self._watch(nursery)
         except BaseException:
-            for number in numbers:
-                self._connection.cancel(number)
+            self._cancel(numbers)
             raise
         self._times += 1
         with self._lock:
             self._nursery = nursery
         return True
+
+    def _granted(self, nbytes: int, numbers: list[int]) -> m.NurseryReserved:
+        """The nursery that was asked for ahead, or one that is asked for now."""
+        with self._lock:
+            numbers += self._ahead
+            self._ahead = []
+        if numbers:
+            answer = self._connection.answer(numbers[0])
+            if isinstance(answer, m.NurseryReserved) and (not answer.id or answer.nbytes >= rounded(nbytes)):
+                return answer
+            self._cancel(numbers)
+            numbers.clear()
+        asked: m.NurseryReserved = self._connection.request(
+            m.ReserveNursery, *wanted(nbytes, self._times), ticket=numbers
+        )
+        return asked
+
+    def _cancel(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._connection.cancel(number)

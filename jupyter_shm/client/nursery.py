@@ -33,6 +33,12 @@ class Nursery:
         self._at = granted.offset
         self._end = granted.offset + granted.nbytes
         self._ids = list(reversed(granted.ids))
+        self._low = (granted.offset + granted.nbytes // 2, len(granted.ids) // 2)
+
+    @property
+    def is_low(self) -> bool:
+        """Is half of it used?"""
+        return self._at > self._low[0] or len(self._ids) <= self._low[1]
 
     def cut(self, nbytes: int) -> tuple[int, int] | None:
         """Cut an extent out of it.  One thread at a time.

@@ -63,7 +63,9 @@ def put_small(session: Session, small: tuple[bytes, int, int]) -> ObjectRef | No
             session.heap.write_small(piece.offset, data)
             ref = ObjectRef(session.welcome.store, piece.id, "", 1)
             leases.announce(ref, (COMMIT, piece.id, piece.offset, len(data), payload, created_ns))
-            return ref
+        if piece.nursery.is_low and session.cutter.is_low:
+            session.cutter.ask_ahead(len(data))
+        return ref
     finally:
         leases.drain()
 

@@ -230,7 +230,7 @@ class Session:
         """Be a client of our own."""
         heir, self._heir = self._heir, None
         self._ending = new_lock()
-        self.cutter.let_go()
+        self.cutter.forget()
         if heir is None:
             # The inherited socket stays open: the store must not see a hang-up while we look at its bytes.
             self.leases.move_to(None)
