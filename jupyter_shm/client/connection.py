@@ -201,6 +201,10 @@ class Connection:
         if self._unsent:
             self._flush()
 
+    def awaits(self, number: int) -> bool:
+        """Was this asked, and neither cancelled nor answered to anybody?"""
+        return number in self._answers
+
     def answer(self, number: int, deadline: float | None = None) -> m.Answer:
         """Wait for the answer to a request, once; also a refusal.
 

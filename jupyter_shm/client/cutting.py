@@ -108,9 +108,8 @@ class Cutter:
 
     def let_go(self) -> None:
         """Give the nursery back, when nobody writes there any more."""
-        ahead = self._ahead
+        self._cancel(self._ahead)
         self.forget()
-        self._cancel(ahead)
 
     def forget(self) -> None:
         """Have none any more.  After a fork, what there is is the parent's."""
@@ -164,7 +163,7 @@ class Cutter:
             numbers += self._ahead
             self._ahead = []
         if numbers:
-            answer = self._connection.answer(numbers[0])
+            answer = self._connection.answer(numbers[0]) if self._connection.awaits(numbers[0]) else None
             if isinstance(answer, m.NurseryReserved) and (not answer.id or answer.nbytes >= rounded(nbytes)):
                 return answer
             self._cancel(numbers)
@@ -177,3 +176,6 @@ class Cutter:
     def _cancel(self, numbers: list[int]) -> None:
         for number in numbers:
             self._connection.cancel(number)
+        # Last, for an interrupt may fall anywhere: it is cancelled again then.
+        if self._ahead and self._ahead[0] in numbers:
+            self._ahead = []

@@ -44,6 +44,13 @@ BODIES = {
         store._session.cutter.let_go()
         store.put(n, "x")
     """,
+    "the next nursery": """
+        nursery.MOST_SLOTS, store._session.cutter._times = 2, 2
+        refs = [store.put(np.full(10, n)) for _ in range(3)]  # the second asks ahead, the third has the answer
+        view = store.get(refs[2])
+        store._session.cutter.let_go()
+        del refs
+    """,
     "stored bytes again": """
         store.put(kept[5000:], "x")
         view = store.get("x")
@@ -72,6 +79,7 @@ BODIES = {
 
 SETTING = """
 import faulthandler, gc, random, signal, sys, time
+from jupyter_shm.client import nursery
 from jupyter_shm.testing.private import eventually
 
 # An interrupt inside a finalizer cannot be raised to anybody; the finalizer's work must be done all the same.
