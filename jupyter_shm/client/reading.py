@@ -15,14 +15,8 @@ from ..tables.layout import DYING, LIVE, generation_of, slot_of
 from ..tables.prefix import HEAD_SIZE, description_start, find_description, read_head, read_label
 from .again import show
 from .heap import Heap, Root
+from .kinds import FIRST_LOOK, LARGE, known_array, remember
 from .leases import Leased, Leases
-
-LARGE = 64 << 10
-"""Bytes from which on an object begins on a page of its own.  What it says of itself is then read by a system call:
-through the map it costs a page fault (0.6 to 1.3 against 4.7 us), of a page that its reader may never need."""
-
-FIRST_LOOK = 512
-"""Bytes of a large object that are read first; nearly always its whole description is among them."""
 
 MODES = ("r", "c")
 """Read modes, named as numpy's ``mmap_mode``: a read-only view; a private copy-on-write view."""
@@ -42,10 +36,16 @@ def read(leases: Leases, leased: Leased, mode: str, copy: bool, key: str | int |
         InvalidModeError: This type cannot be read in this mode.
         DeserializeError: It cannot be rebuilt here.
     """
+    is_view = mode == "r" and not copy
+    if is_view:
+        array = known_array(leases, leased, key)
+        if array is not None:
+            return array
     meta, start = read_meta(leases.heap, leased)
-    if meta.kind == NDARRAY and mode == "r" and not copy:
+    if meta.kind == NDARRAY and is_view:
         array = _array(leases, leased, meta, start, key)
         if array is not None:
+            remember(leases.heap, leased, meta, array)
             return array
     publisher = _publisher(leased) if meta.by_value else ""
     if copy:
