@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from statistics import median
 
@@ -17,16 +19,24 @@ IMPORT = "import time; start = time.perf_counter(); {0}; print(time.perf_counter
 NUMPY, OURSELVES = "import numpy", "import numpy; from jupyter_shm import Store, connect, get, put"
 
 
-def import_seconds(statements: str) -> float:
-    """How long a fresh interpreter takes for them."""
+def import_seconds(statements: str, compiled: str) -> float:
+    """How long a fresh interpreter takes for them, with byte code as an installer leaves it.
+
+    Args:
+        statements: Imports.
+        compiled: Folder for the byte code: this environment may forbid to write any, and would compile all each time.
+    """
     command = [sys.executable, "-c", IMPORT.format(statements)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
 def startup(plan: Plan) -> Iterator[Figure]:
     """The figures, each a median over fresh processes."""
     tries = 4 * plan.starts
-    pairs = [(import_seconds(NUMPY), import_seconds(OURSELVES)) for _ in range(tries)]
+    with tempfile.TemporaryDirectory(prefix="shm-bench-") as compiled:
+        import_seconds(OURSELVES, compiled)
+        pairs = [tuple(import_seconds(one, compiled) for one in (NUMPY, OURSELVES)) for _ in range(tries)]
     numpys, ours = map(median, zip(*pairs, strict=True))
     yield "import", ours - numpys
     yield "import numpy", numpys

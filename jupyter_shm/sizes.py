@@ -12,7 +12,7 @@ _UNITS = {
     **{letter + "b": 1000**power for power, letter in enumerate("kmgt", 1)},
     **{letter + "ib": 1024**power for power, letter in enumerate("kmgt", 1)},
 }
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE = r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*"
 
 
 def parse_size(text: object, what: str = "a size") -> int:
@@ -28,7 +28,8 @@ def parse_size(text: object, what: str = "a size") -> int:
     Raises:
         SettingError: It is no size.
     """
-    match = _SIZE.fullmatch(str(text)) if isinstance(text, (str, int)) and not isinstance(text, bool) else None
+    is_text = isinstance(text, (str, int)) and not isinstance(text, bool)
+    match = re.fullmatch(_SIZE, str(text), re.IGNORECASE) if is_text else None
     factor = _UNITS.get(match[2].lower()) if match else None
     if match is None or factor is None or float(match[1]) * factor < 1:
         raise SettingError(

@@ -85,13 +85,27 @@ def test_everything_that_is_required_is_imported_or_explained():
 # --- Importing --------------------------------------------------------------------------------------------------------
 
 
+OURS_FOR_FEW = {
+    f"jupyter_shm.{name}"
+    for name in (
+        "client.info",
+        "magics",
+        "store",
+        "cli",
+        "testing",
+        "serial.culprit",
+        "serial.pickler",
+        "linux.machine",
+    )
+}
+
+
 def test_importing_the_package_imports_nothing_heavy():
     loaded = in_a_child("import json, sys, jupyter_shm; print(json.dumps(sorted(sys.modules)))")
 
     heavy = {"IPython", "ipykernel", "ipywidgets", "anywidget", "pandas", "pyarrow", "asyncio", "rich", "traitlets"}
-    seldom = {"subprocess", "difflib", "shutil", "html", "argparse", "multiprocessing"}
-    ours = {f"jupyter_shm.{name}" for name in ("client.info", "magics", "store", "cli", "testing", "serial.culprit")}
-    assert (heavy | seldom | ours) & set(loaded) == set()
+    seldom = {"subprocess", "difflib", "shutil", "html", "argparse", "multiprocessing", "cloudpickle", "dataclasses"}
+    assert (heavy | seldom | OURS_FOR_FEW) & set(loaded) == set()
 
 
 def test_importing_the_package_brings_from_outside_only_what_each_call_needs():
@@ -101,13 +115,24 @@ def test_importing_the_package_brings_from_outside_only_what_each_call_needs():
     )
 
     # typing_extensions: what msgspec takes where it is installed.
-    assert set(loaded) - sys.stdlib_module_names - {"typing_extensions"} == {"cloudpickle", "jupyter_shm", "msgspec"}
+    assert set(loaded) - sys.stdlib_module_names - {"typing_extensions"} == {"jupyter_shm", "msgspec"}
 
 
 def test_after_an_import_the_first_call_has_nothing_left_to_import():
     more = in_a_child(
         "import json, sys, jupyter_shm as shm; before = {*sys.modules}\n"
         "shm.connect, shm.put, shm.get, shm.Store, shm.ObjectRef\n"
+        "print(json.dumps(sorted({*sys.modules} - before)))"
+    )
+
+    assert more == []
+
+
+def test_neither_connecting_to_a_running_store_nor_the_first_array_imports_anything(private_store):
+    more = in_a_child(
+        "import json, sys, numpy as np, jupyter_shm as shm; before = {*sys.modules}\n"
+        "with shm.connect() as store:\n"
+        "    store.put(np.arange(9), 'x'), store.get('x').sum(), store.put(np.arange(9)), store.put(np.arange(1e6), 'y')\n"
         "print(json.dumps(sorted({*sys.modules} - before)))"
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError, ShmError
-from ..linux.machine import require_linux
+from ..linux.requirement import require_linux
 from ..sizes import parse_size
 from . import lifecycle, objects
 from .terminal import FAILED, NotRunningError, complain

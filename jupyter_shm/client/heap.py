@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import LimitError
 from ..linux.maps import Map, map_private, map_shared
 from ..linux.memory import HUGE, PAGE, page_down, page_up
-from ..serial.pickler import Buffer
+from ..serial.buffers import Buffer
 from ..sizes import format_size
 from . import copying
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 
 from .. import __version__
 from ..protocol.messages import MAX_LABEL, Hello
 
-_CONNECTION_FILE = re.compile(r"kernel-([^/]+)\.json$")
+_CONNECTION_FILE = r"kernel-([^/]+)\.json$"
 
 
 def hello() -> Hello:
@@ -24,13 +23,13 @@ def kernel_id() -> str:
     kernel = sys.modules.get("ipykernel.kernelapp")
     if kernel is None or not kernel.IPKernelApp.initialized():
         return ""
-    found = _CONNECTION_FILE.search(kernel.IPKernelApp.instance().connection_file or "")
+    found = re.search(_CONNECTION_FILE, kernel.IPKernelApp.instance().connection_file or "")
     return found[1] if found else ""
 
 
 def label(kernel: str) -> str:
     """Notebook path where Jupyter tells it, else the kernel's id, else the script."""
-    script = Path(sys.argv[0]).name if getattr(sys, "argv", None) else ""
+    script = sys.argv[0].rstrip("/").rpartition("/")[2] if getattr(sys, "argv", None) else ""
     if script == "ipykernel_launcher.py":
         script = f"kernel of pid {os.getpid()}"  # started by something that gives kernels no id
     if script in {"", "-c", "-m"}:

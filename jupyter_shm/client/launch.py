@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import site
 import socket
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import (
     ERRORS,
@@ -20,11 +19,14 @@ from ..errors import (
     StoreUnresponsiveError,
 )
 from ..linux import packets, process
-from ..linux.machine import require_linux
+from ..linux.requirement import require_linux
 from ..linux.runtime import StorePaths, store_paths, take_lock
 from ..protocol import messages as m
 from .connection import greet, set_patience
 from .identity import hello
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START_PATIENCE = 20.0
 """Seconds that a starting store has until it must be ready.  0.1 s is usual; a loaded machine may take long."""
@@ -86,7 +88,7 @@ def connect(paths: StorePaths) -> socket.socket | None:
         StoreUnresponsiveError: The listener accepts nobody.
     """
     try:
-        sock = packets.connect(paths.socket)
+        sock = packets.connect(paths.address)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except TimeoutError as error:
@@ -164,6 +166,9 @@ def _read_all(fd: int, deadline: float) -> bytes:
 
 def _environment() -> dict[str, str]:
     """Our environment, and the folder of this package where the new interpreter would not look by itself."""
+    import site
+    from pathlib import Path
+
     environment = dict(os.environ)
     package = str(Path(__file__).resolve().parents[2])
     if package not in {*site.getsitepackages(), site.getusersitepackages()}:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import cloudpickle  # type: ignore[import-untyped]
+import msgspec
 
+from ..serial.buffers import Buffer
 from ..serial.meta import Meta, encode_meta
-from ..serial.pack import Buffer, Packed
+from ..serial.pack import Packed
 from ..tables.prefix import ALIGN, pack_prefix
 
 Found = tuple[int, int]
@@ -23,8 +23,7 @@ copied faster, and does not keep the other object's memory."""
 _PYTHON = sys.version_info[:2]
 
 
-@dataclass(slots=True)
-class Placed:
+class Placed(msgspec.Struct):
     """An object ready to be written into an extent.
 
     Attributes:
@@ -84,7 +83,7 @@ def _meta(packed: Packed, parts: tuple[tuple[int, int, int], ...]) -> Meta:
         nbytes=packed.nbytes,
         array=packed.array,
         python=(_PYTHON[0], _PYTHON[1]),
-        cloudpickle=cloudpickle.__version__,
+        cloudpickle=packed.cloudpickle,
         by_value=packed.by_value,
         parts=parts,
     )

@@ -13,8 +13,10 @@ import socket
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_PACKET = 64 * 1024
 """Bytes in the longest packet; longer answers are paged."""
@@ -220,7 +222,7 @@ def accept(listener: socket.socket) -> socket.socket | None:
     return sock
 
 
-def connect(path: Path, *, timeout: float = 10.0) -> socket.socket:
+def connect(path: Path | str, *, timeout: float = 10.0) -> socket.socket:
     """Connect to a listening socket.
 
     Args:

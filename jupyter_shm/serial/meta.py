@@ -40,7 +40,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
         nbytes: Bytes of all parts together, without padding between them.
         array: Only of ``NDARRAY``.
         python: (major, minor) of the publisher's Python.
-        cloudpickle: Version of the publisher's cloudpickle.
+        cloudpickle: Version of the publisher's cloudpickle; "" where it took no part.
         by_value: Functions or classes were pickled as code, which only the same Python minor version can read.
         parts: (source, offset, nbytes) for each part.  Source 0 is this object's own extent and the offset counts
             from its data start; source k > 0 is the k-th contained object and the offset is absolute in the heap.

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import dataclass
 from operator import index
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ..errors import UnpicklableError
+from .buffers import Buffer, flat
 from .dtypes import MAX_TEXT, PlainDtype, plain
 from .meta import NDARRAY, PICKLE, ArraySpec
-from .pickler import Buffer, Pickler, flat
 
 __all__ = ["Buffer", "Packed", "pack", "type_name"]
 
 
-@dataclass(slots=True)
-class Packed:
+class Packed(msgspec.Struct):
     """An object ready to be written.
 
     Attributes:
@@ -28,6 +27,7 @@ class Packed:
         shape: None when the object has none.
         dtype: For people.
         array: Only of ``NDARRAY``.
+        cloudpickle: Version of what pickled it; "" of ``NDARRAY``.
         by_value: Code of functions or classes is in the stream.
         buffers: In the order of ``Meta.parts``.  They keep the object's memory alive and still belong to it: a
             change made to the object before they are copied is copied too.
@@ -38,6 +38,7 @@ class Packed:
     shape: tuple[int, ...] | None
     dtype: str | None
     array: ArraySpec | None
+    cloudpickle: str
     by_value: bool
     buffers: list[Buffer]
 
@@ -82,10 +83,13 @@ def type_name(kind: type) -> str:
 def _pack_array(array: np.ndarray[Any, Any], dtype: PlainDtype) -> Packed:
     buffer, order = flat(array)
     spec = ArraySpec(dtype.descr, order)
-    return Packed(NDARRAY, "numpy.ndarray", array.shape, dtype.text, spec, False, [buffer])
+    return Packed(NDARRAY, "numpy.ndarray", array.shape, dtype.text, spec, "", False, [buffer])
 
 
 def _pack_pickle(obj: object) -> Packed:
+    # Here, because it takes as long to import as all the rest of the client, and plain arrays do without.
+    from .pickler import VERSION, Pickler
+
     stream = io.BytesIO()
     pickler = Pickler(stream)
     try:
@@ -99,7 +103,7 @@ def _pack_pickle(obj: object) -> Packed:
         raise UnpicklableError(f"cannot store this {name}: {explain(obj, error)}. Nothing was stored.") from error
     shape, dtype = _looks(obj)
     buffers = [memoryview(stream.getvalue()), *pickler.buffers]
-    return Packed(PICKLE, type_name(type(obj)), shape, dtype, None, pickler.by_value, buffers)
+    return Packed(PICKLE, type_name(type(obj)), shape, dtype, None, VERSION, pickler.by_value, buffers)
 
 
 def _looks(obj: object) -> tuple[tuple[int, ...] | None, str | None]:

@@ -13,21 +13,18 @@ import io
 import sys
 from pickle import PickleBuffer
 from types import CodeType, FunctionType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 
+from .buffers import Buffer, flat
 from .dtypes import plain
 
-Buffer: TypeAlias = "memoryview | np.ndarray[Any, Any]"
-"""Bytes to be stored, still where the object keeps them; both kinds have ``nbytes``.
-
-A memoryview is one-dimensional, C-contiguous, of format "B".  An ndarray is not contiguous, and its elements are to
-be written in C order.  Either keeps its object alive.
-"""
-
 PROTOCOL = 5
+
+VERSION: str = cloudpickle.__version__
+"""Of what pickles here; whoever cannot read the stream is told."""
 
 MIN_OUT_OF_BAND = 64  # bytes
 """Smaller buffers stay in the stream.
@@ -110,25 +107,6 @@ class _Sorter:
             return True
         self.buffers.append(raw)
         return False
-
-
-def flat(array: np.ndarray[Any, Any]) -> tuple[Buffer, Literal["C", "F"]]:
-    """Give an array's bytes without copying them.
-
-    Args:
-        array: Of a plain dtype, any layout, read-only or not.
-
-    Returns:
-        The buffer, and the order ("C" or "F") in which it holds the elements.
-    """
-    flags = array.flags
-    # Flattened, then seen as uint8: memoryview(array) refuses datetime64, and cast("B") refuses bool, complex
-    # and records.  Neither step copies a contiguous array, 0-d and empty ones included.
-    if flags.c_contiguous:
-        return array.reshape(-1).view(np.uint8).data, "C"
-    if flags.f_contiguous:
-        return array.T.reshape(-1).view(np.uint8).data, "F"
-    return array, "C"
 
 
 def _carries_definition(obj: Any, reduced: Any) -> bool:

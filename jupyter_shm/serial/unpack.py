@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 
 from ..errors import DeserializeError, PythonMismatchError
@@ -117,8 +116,10 @@ def _load(meta: Meta, parts: Sequence[Part], publisher: str) -> Any:
 
 
 def _reason(meta: Meta, error: Exception) -> str:
+    from .pickler import VERSION  # only for who needs it
+
     origin = f"It was published under Python {_dotted(meta.python)} with cloudpickle {meta.cloudpickle}"
-    here = f"this is Python {_dotted(sys.version_info[:2])} with cloudpickle {cloudpickle.__version__}"
+    here = f"this is Python {_dotted(sys.version_info[:2])} with cloudpickle {VERSION}"
     if isinstance(error, ModuleNotFoundError):
         return f"the module {error.name!r} is missing here. Install it in this kernel's environment. {origin}; {here}."
     if isinstance(error, (AttributeError, ImportError)):

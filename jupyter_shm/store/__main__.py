@@ -17,7 +17,7 @@ import sys
 from .. import __version__
 from ..errors import ShmError
 from ..linux import packets, process
-from ..linux.machine import require_linux
+from ..linux.requirement import require_linux
 from ..linux.runtime import store_paths
 from ..protocol.messages import WIRE
 from ..tables.layout import LAYOUT

@@ -75,7 +75,7 @@ def test_a_client_does_not_use_a_folder_of_another_user(store_of_nobody):
 
 
 def test_a_client_does_not_talk_to_a_store_of_another_user(store_of_nobody):
-    paths = runtime.StorePaths(store_of_nobody, store_of_nobody, store_of_nobody)
+    paths = runtime.StorePaths(str(store_of_nobody.parent), store_of_nobody.stem)
 
     with pytest.raises(PeerRefusedError, match=str(NOBODY)):
         launch.connect(paths)

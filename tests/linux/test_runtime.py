@@ -52,7 +52,7 @@ def test_without_the_setting_the_folder_is_named_after_the_user(monkeypatch):
     monkeypatch.delenv("JUPYTER_SHM_RUNTIME_DIR")
 
     # Not created here: it belongs to the person who runs the tests.
-    assert runtime._chosen_folder() == Path(f"/tmp/jupyter-shm-{os.getuid()}")
+    assert runtime._chosen_folder() == f"/tmp/jupyter-shm-{os.getuid()}"
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701, 0o777, 0o500, 0o600])
@@ -153,7 +153,8 @@ def test_a_bad_name_in_the_setting_is_laid_at_the_settings_door(monkeypatch):
 def test_the_files_of_a_store_lie_in_the_folder(chosen):
     paths = runtime.store_paths("mine")
 
-    assert paths == (chosen / "mine.sock", chosen / "mine.lock", chosen / "mine.log")
+    assert (paths.socket, paths.lock, paths.log) == (chosen / "mine.sock", chosen / "mine.lock", chosen / "mine.log")
+    assert paths.address == str(paths.socket)
     assert chosen.is_dir()
 
 
