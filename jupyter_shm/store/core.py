@@ -17,7 +17,7 @@ from collections.abc import Callable
 import msgspec
 
 from ..protocol import messages as m
-from ..tables.layout import FREE, LIVE, MAX_CLIENTS, RESERVED, Record, object_id
+from ..tables.layout import FREE, MAX_CLIENTS, RESERVED, Record, object_id
 from . import report
 from .actions import (
     Action,
@@ -46,6 +46,7 @@ from .inquiries import Identity, Inquiries
 from .ledger import Ledger, Object, Reservation
 from .nurseries import Nurseries
 from .reclaim import Reclaim
+from .references import References
 from .rows import applied, refused
 
 IDLE_EXIT = 600.0
@@ -69,6 +70,7 @@ class Core:
     Attributes:
         clients: Everybody who said hello.
         admission: Decides about extents; whoever runs the core tells it what the machine can give.
+        references: Ends what nobody refers to; whoever runs the core may set how long it keeps.
         inquiries: Answers questions; whoever runs the core tells it who the keeper is.
     """
 
@@ -85,7 +87,8 @@ class Core:
         self._idle_since = now
         self._asking: list[Client] = []
         self._reclaim = Reclaim(ledger, holders)
-        self._nurseries = Nurseries(ledger, holders, self.admission, self._condemn)
+        self.references = References(ledger, holders, self.clients, self._condemn)
+        self._nurseries = Nurseries(ledger, holders, self.admission, self.references.drop)
         self._commits = Commits(ledger, holders, self._nurseries, self._condemn)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
             m.Forked: self._forked,
@@ -170,8 +173,7 @@ class Core:
         self._reclaim.forget(client.id, now)
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
         actions = [*told, *actions]
-        for object in list(client.anonymous.values()):
-            actions += self._condemn(object)
+        actions += self.references.hung_up(client, now)
         for slot, generation, _count, reads in self.holders.touched(client.id):
             total = self._reclaim.lease_ended(object_id(slot, generation), reads, now)
             if total:
@@ -202,7 +204,8 @@ class Core:
             return []
         question, client.question = client.question, None
         self._asking = [other for other in self._asking if other is not client]
-        return self.inquiries.answer(client, question)
+        revived = self.references.asked(question.id, now) if isinstance(question, m.Info) else []
+        return [*revived, *self.inquiries.answer(client, question)]
 
     @property
     def is_asked(self) -> bool:
@@ -217,7 +220,12 @@ class Core:
         """All sockets were drained: free what can be freed, and decide about those who wait for room."""
         self._stamp(now)
         actions = self._nurseries.read_all(now) if self._asking else self._nurseries.look(now)
+        actions += self.references.look(now)
         actions += self._reclaim.look(now)
+        for object in self._reclaim.take_returning():
+            actions += self.references.revive(object)
+        for id in self._reclaim.take_let_go():
+            actions += self.references.check(self.ledger.objects.get(id))
         self.ledger.warm.settle(now)
         for client, request, found in self.admission.retry(now):
             if isinstance(found, Reservation):
@@ -262,7 +270,7 @@ class Core:
             return now
         times = self.admission.deadlines(now)
         due = self._reclaim.next_look()
-        others = (due, self.ledger.warm.deadline(now), self._nurseries.next_look())
+        others = (due, self.ledger.warm.deadline(now), self._nurseries.next_look(), self.references.deadline())
         times += [time for time in others if time is not None]
         if not self.clients and not self.ledger.objects:
             times.append(self._idle_since + IDLE_EXIT)
@@ -307,12 +315,7 @@ class Core:
                 owner.reservations[entry.id] = entry
             else:
                 actions += self._give_back(entry)
-        for object in [object for object in self.ledger.objects.values() if object.state == LIVE and not object.name]:
-            owner = self.clients.by_id(object.client)
-            if owner is not None:
-                owner.anonymous[object.id] = object
-            else:
-                actions += self._condemn(object)
+        actions += self.references.recover()
         self._reclaim.resume()
         return actions
 
@@ -408,11 +411,11 @@ class Core:
 
     def _drop(self, client: Client, request: m.Drop, _now: float) -> list[Action]:
         object = client.anonymous.get(request.id)
-        return self._condemn(object) if object else []
+        return self.references.drop(client, object) if object else []
 
     def _hint(self, _client: Client, request: m.Hint, now: float) -> list[Action]:
         self._reclaim.hint(request.id, now)
-        return []
+        return self.references.check(self.ledger.objects.get(request.id))
 
     def _people(self, client: Client, request: m.Clients, _now: float) -> list[Action]:
         return self.inquiries.people(client, request)

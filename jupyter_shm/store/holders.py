@@ -44,9 +44,14 @@ class Holders:
         table = self._tables.get(client)
         return table is not None and table.is_withdrawn(number)
 
-    def look(self) -> Look:
-        """Look at many objects at one time."""
-        return Look(list(self._tables.values()))
+    def look(self, but: int = 0) -> Look:
+        """Look at many objects at one time; ``but``: a client that does not count, for it is hanging up."""
+        return Look([table for client, table in self._tables.items() if client != but])
+
+    def has_sent(self, client: int, slot: int, generation: int) -> bool:
+        """Has this client pickled a reference to this very object?"""
+        table = self._tables.get(client)
+        return table is not None and table.has_sent(slot, generation)
 
     def clients(self, slot: int, generation: int) -> list[int]:
         """Everybody who holds a lease on this very object."""
@@ -81,8 +86,15 @@ class Look:
 
     def is_held(self, slot: int, generation: int) -> bool:
         """Does anybody hold a lease on this very object?"""
+        return any(table.holds(slot, generation) for table in self._touching(slot))
+
+    def is_referred(self, slot: int, generation: int) -> bool:
+        """Does anybody hold a lease on this very object, or has anybody pickled a reference to it?"""
+        return any(table.refers(slot, generation) for table in self._touching(slot))
+
+    def _touching(self, slot: int) -> list[LeaseTable]:
         page = page_of(slot)
         tables = self._touched.get(page)
         if tables is None:
             tables = self._touched[page] = [table for table in self._tables if table.has_touched(slot)]
-        return any(table.holds(slot, generation) for table in tables)
+        return tables

@@ -256,6 +256,14 @@ class Ledger:
         if self.names.get(object.name) is object:
             del self.names[object.name]
 
+    def revive(self, object: Object) -> None:
+        """A DYING object is LIVE again; it has no name."""
+        if object.backoff == 0.0:
+            self.in_grace -= 1
+        else:
+            self.set_held(object, False)
+        object.state, object.due, object.backoff = LIVE, None, 0.0
+
     def set_held(self, object: Object, is_held: bool) -> None:
         """Note what a look at a DYING object found."""
         if object.backoff == 0.0:

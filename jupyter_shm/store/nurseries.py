@@ -24,7 +24,7 @@ from .actions import Action, Promise, Publish, Punch, Send, SetLooking, SetState
 from .admission import Admission
 from .clients import Client
 from .entries import Nursery, Object
-from .holders import Holders
+from .holders import Holders, Look
 from .ledger import Ledger
 from .reclaim import GRACE
 
@@ -54,16 +54,16 @@ class Nurseries:
         ledger: The books.
         holders: The clients' tables, with the rings.
         admission: Decides about extents.
-        condemn: What the end of an object takes.
+        drop: What it takes that a publisher lets go of an object.
     """
 
     def __init__(
-        self, ledger: Ledger, holders: Holders, admission: Admission, condemn: Callable[[Object], list[Action]]
+        self, ledger: Ledger, holders: Holders, admission: Admission, drop: Callable[[Client, Object, Look], list[Action]]
     ) -> None:
         self._ledger = ledger
         self._holders = holders
         self._admission = admission
-        self._condemn = condemn
+        self._drop = drop
         self._resting: list[Client] = []  # their rows are about to say that nobody looks
         self._ringing: dict[int, Client] = {}  # by id: those who have a ring that was ever written to
 
@@ -151,10 +151,10 @@ class Nurseries:
         for kind, id, *place in entries:
             if kind == COMMIT:
                 # Who drops at once has let go of its own lease; but a child that it had before may have one.
-                is_gone = id in dropped and not look.is_held(slot_of(id), generation_of(id))
+                is_gone = id in dropped and not look.is_referred(slot_of(id), generation_of(id))
                 actions += self._commit(client, id, place, is_gone)
             elif id in client.anonymous:
-                actions += self._condemn(client.anonymous[id])
+                actions += self._drop(client, client.anonymous[id], look)
         self._ledger.warm.note_put(now)
         client.tail += len(entries)
         actions.append(SetTail(client.row, client.tail))

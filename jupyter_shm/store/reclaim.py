@@ -52,6 +52,8 @@ class Reclaim:
         self._due: list[tuple[float, int]] = []  # heap of (when to look, id); stale entries are skipped
         self.unanswered: set[tuple[int, int]] = set()
         self._postponed: list[Object] = []  # nobody holds them, but what came of a request is told by their slots
+        self._returning: list[Object] = []  # found held, though nobody was known to refer to them
+        self._let_go: list[int] = []  # ids that a freed object has contained
 
     def condemn(self, object: Object, keep_name: bool) -> list[Action]:
         """LIVE to DYING.
@@ -132,6 +134,8 @@ class Reclaim:
             if object is None or object.due != when:
                 continue
             if object.containers or look.is_held(object.slot, object.generation):
+                if not object.name and object.ender is None:
+                    self._returning.append(object)
                 self._keep(object, now)
             elif self.unanswered and self._is_awaited(object):
                 self._ledger.set_held(object, False)
@@ -139,6 +143,16 @@ class Reclaim:
             else:
                 actions += self._free(object, now)
         return actions
+
+    def take_returning(self) -> list[Object]:
+        """Anonymous objects that somebody turned out to hold, since the last call."""
+        returning, self._returning = self._returning, []
+        return returning
+
+    def take_let_go(self) -> list[int]:
+        """Ids of what freed objects have contained, since the last call."""
+        let_go, self._let_go = self._let_go, []
+        return let_go
 
     def _is_awaited(self, object: Object) -> bool:
         return (object.client, object.request) in self.unanswered or object.ender in self.unanswered
@@ -152,6 +166,7 @@ class Reclaim:
         offset, nbytes = self._ledger.free_object(object)
         for id in object.contained:
             self.hint(id, now)
+        self._let_go += object.contained
         actions: list[Action] = [SetState(object.slot, object.generation, FREE)]
         if object.terms is not NO_TERMS:
             actions += agree(object, NO_TERMS)

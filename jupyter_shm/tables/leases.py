@@ -7,7 +7,8 @@
     4 KiB    entries   16 bytes per slot: the lease word, the statistics word
     ...      ring      what the client has made and dropped without asking (tables/ring.py); its head is word 2
 
-Lease word: ``generation << 24 | count``.  Count > 0 says: this client reads that generation of the slot.
+Lease word: ``generation << 24 | SENT | count``.  Count > 0 says: this client reads that generation of the slot.  SENT
+says: it has pickled a reference to it, which may be on its way to somebody; nobody reads for that.
 Statistics word: ``last use << 24 | reads``; last use in milliseconds of CLOCK_MONOTONIC.  Safety never reads it.
 Summary: one bit per page of entries, set before the page is first written.  The store looks only where a bit is
 set: an idle client costs it nothing, and reading a never-written page of a shared map would allocate it.
@@ -24,8 +25,10 @@ ENTRY_SIZE = 16
 ENTRIES_BASE = PAGE
 RING_BASE = ENTRIES_BASE + MAX_OBJECTS * ENTRY_SIZE
 LEASES_SIZE = RING_BASE + RING_SIZE
-COUNT_MASK = 0xFFFFFF
+COUNT_MASK = 0x7FFFFF
 MAX_COUNT = COUNT_MASK
+SENT = 0x800000
+READS_MASK = 0xFFFFFF
 
 _FIRST_ENTRY_WORD = ENTRIES_BASE // WORD
 _SUMMARY = 64
@@ -90,7 +93,7 @@ class LeaseTable:
         return fresh
 
     def write(self, slot: int, generation: int, count: int) -> None:
-        """Say how many leases this client holds.
+        """Say how many leases this client holds; with SENT, that it has pickled a reference.
 
         The caller has seen to it that no lease of another generation is replaced, and that no other thread writes.
         """
@@ -109,8 +112,8 @@ class LeaseTable:
             fresh: First read of this generation by this client: what the word said before was of another object.
         """
         at = _FIRST_ENTRY_WORD + 2 * slot + 1
-        reads = 0 if fresh else self.words[at] & COUNT_MASK
-        self.words[at] = now_ms << 24 | (reads + 1 if reads < COUNT_MASK else COUNT_MASK)
+        reads = 0 if fresh else self.words[at] & READS_MASK
+        self.words[at] = now_ms << 24 | (reads + 1 if reads < READS_MASK else READS_MASK)
 
     def withdraw(self, number: int) -> None:
         """Say that nobody waits for this request any more: if it was not carried out yet, it is not to be."""
@@ -147,12 +150,24 @@ class LeaseTable:
         word = self.words[_FIRST_ENTRY_WORD + 2 * slot]
         return word >> 24 == generation and word & COUNT_MASK > 0
 
+    def refers(self, slot: int, generation: int) -> bool:
+        """Does this client hold a lease on this very object, or has it pickled a reference to it?"""
+        if not self.has_touched(slot):
+            return False
+        word = self.words[_FIRST_ENTRY_WORD + 2 * slot]
+        return word >> 24 == generation and word & (COUNT_MASK | SENT) > 0
+
+    def has_sent(self, slot: int, generation: int) -> bool:
+        """Has this client pickled a reference to this very object?"""
+        word = self.words[_FIRST_ENTRY_WORD + 2 * slot] if self.has_touched(slot) else 0
+        return word >> 24 == generation and word & SENT > 0
+
     def reads(self, slot: int, generation: int) -> int:
         """How often this client has fetched this very object."""
         if not self.has_touched(slot):
             return 0
         at = _FIRST_ENTRY_WORD + 2 * slot
-        return self.words[at + 1] & COUNT_MASK if self.words[at] >> 24 == generation else 0
+        return self.words[at + 1] & READS_MASK if self.words[at] >> 24 == generation else 0
 
     def touched_slots(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield ``(slot, generation, count, reads)`` of every entry that was ever written."""
