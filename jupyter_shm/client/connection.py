@@ -6,6 +6,7 @@ are not its own to the threads that wait for them; so no thread is needed that o
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -95,6 +96,11 @@ class Connection:
         self._calls: set[int] = set()
         self._eager = 0
         self._unsent.clear()
+
+    def cut(self) -> None:
+        """End it from another thread: whoever waits here finds it gone."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
     def hold(self) -> None:
         """Keep every other thread out, for the time of a fork."""

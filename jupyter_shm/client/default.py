@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ClosedError
+from ..linux.runtime import store_name
 from .arguments import UNSET
 from .refs import ObjectRef
-from .session import opening
+from .session import Session, opening
 from .store import Keys, Store
 
 if TYPE_CHECKING:
     from .info import ObjectInfo, ObjectList, StoreStats
 
 _stores: dict[str, Store] = {}  # at most one, under "default"
+_joined: dict[str, Store] = {}  # others, of which this process was handed references; by name
 
 
 def connect(name: str | None = None, *, capacity: int | str | None = None) -> Store:
@@ -34,6 +37,36 @@ def default_store() -> Store:
         if store is None or store.is_closed:
             store = _stores["default"] = Store()
         return store
+
+
+def join(name: str) -> None:
+    """Be connected to a store that runs, for as long as this process lives.
+
+    Args:
+        name: Of the store.
+
+    Raises:
+        FileNotFoundError: It does not run.
+    """
+    with opening:
+        if name == store_name():
+            if "default" not in _stores or _stores["default"].is_closed:
+                _stores["default"] = Store(start=False)
+                _stores["default"].may_start()
+        elif name not in _joined:
+            _joined[name] = Store(name, start=False)
+
+
+def store_of(session: Session) -> Store:
+    """Whose session this is.
+
+    Raises:
+        ClosedError: It was closed meanwhile.
+    """
+    owner = session.owner()
+    if not isinstance(owner, Store):
+        raise ClosedError(f"the connection to the store {session.name!r} was closed")
+    return owner
 
 
 def put(obj: object, name: str | None = None, *, overwrite: bool = True, progress: bool = False) -> ObjectRef:

@@ -27,7 +27,7 @@ from ..linux.maps import Map
 from ..tables.alignment import rounded
 from ..tables.index import IndexReader, Place
 from ..tables.layout import ROW_TAIL, SLOT_BITS, Record, generation_of, slot_of
-from ..tables.leases import LeaseTable
+from ..tables.leases import SENT, LeaseTable
 from ..tables.prefix import HEAD_SIZE, read_contained
 from ..tables.ring import DROP, RING, Entry
 from .heap import Heap, Root
@@ -129,6 +129,7 @@ class Leases:
         self._told: deque[tuple[Callable[[int], None], int]] = deque()  # what the store is still to be told
         self._ours: set[int] = set()  # ids of anonymous objects that this client published
         self._unsettled: int | None = None  # id of an object whose word may not say what _held says
+        self._sent: set[int] = set()  # ids of anonymous objects of which a reference was pickled
         self._permanent: set[int] = set()  # ids that a child without a connection reads under our leases
         self._is_passive = False  # the words are another process's to write
 
@@ -183,6 +184,17 @@ class Leases:
     def own(self, id: int) -> None:
         """An anonymous object is ours: the store is to be told when nothing here refers to it any more."""
         self._ours.add(id)
+
+    def send(self, id: int) -> None:
+        """A reference to an anonymous object is being pickled: it lives as long as this connection, and a while more."""
+        try:
+            with self.lock:
+                if not self.is_over:
+                    self._unsettled = id
+                    self._sent.add(id)
+                    self._settle()
+        finally:
+            self.drain()
 
     def has_room(self) -> bool:
         """Can an object be announced?  The lock is held."""
@@ -351,7 +363,7 @@ class Leases:
         """What the end of a root, or of what keeps an object, means.  Doing it twice does no harm."""
         if isinstance(ref, KeptRef):
             self._kept.pop(ref.id, None)
-            self._let_go_of(ref.id)
+            self._let_go_of(ref.id, is_anonymous=True)
             return
         if ref.window is not None:
             ref.window.close()
@@ -364,13 +376,13 @@ class Leases:
         refs[:] = [other for other in refs if other is not ref]
         if not refs:
             self._held.pop(ref.id, None)
-        self._let_go_of(ref.id)
+        self._let_go_of(ref.id, is_anonymous=not ref.record.name_nbytes)
 
-    def _let_go_of(self, id: int) -> None:
+    def _let_go_of(self, id: int, *, is_anonymous: bool) -> None:
         """There is one root less of an object, or nothing that keeps it."""
         self._write(id)
         if id not in self._held and id not in self._kept:
-            last_word = self._last_word(id)
+            last_word = self._last_word(id, is_anonymous)
             if last_word is not None:
                 self._told.append((last_word, id))
 
@@ -380,15 +392,16 @@ class Leases:
             if shown is not None and shown[0] is ref:
                 self.shown.pop(key, None)
 
-    def _last_word(self, id: int) -> Callable[[int], None] | None:
-        """What the store is to be told.  A LIVE object needs nobody to know that one reader less looks at it."""
+    def _last_word(self, id: int, is_anonymous: bool) -> Callable[[int], None] | None:
+        """What the store is to be told.  A name needs nobody to know that one reader less looks at it."""
         if id in self._ours:
             if not (self._has_ring and self.has_room()):
                 return self._drop
             self.table.append((DROP, id, 0, 0, 0, 0))
             self._ours.discard(id)
             return self._on_ring
-        return None if self.index.is_live(slot_of(id), generation_of(id)) else self._on_hint
+        is_named = not is_anonymous and self.index.is_live(slot_of(id), generation_of(id))
+        return None if is_named else self._on_hint
 
     def _drop(self, id: int) -> None:
         self._on_drop(id)
@@ -406,7 +419,7 @@ class Leases:
             count = len(self._held.get(id, ())) + (id in self._kept) + (id in self._permanent)
             others, other_count = self.table.entry(slot)
             if others == generation or count or not other_count:
-                self.table.write(slot, generation, count)
+                self.table.write(slot, generation, count | (SENT if id in self._sent else 0))
 
     # --- the end of the connection, and forks -------------------------------------------------------------------
 
@@ -451,6 +464,7 @@ class Leases:
         self._ours.clear()
         self._has_ring = False
         self._permanent.clear()
+        self._sent.clear()
         self._unsettled = None
         self._is_passive = table is None
         self.table = table or self.table

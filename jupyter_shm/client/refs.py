@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .leases import Leased
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
 class ObjectRef:
     """Names one stored object for ever: this very version, whatever is published under its name later.
 
-    A named object lives as long as its name means it; the ref does not keep it.  An anonymous one lives as long as a
-    ref or a view of it does in the process that put it.
+    A named object lives as long as its name means it; the ref does not keep it.  An anonymous one lives as long as
+    anybody, in whatever process, has a ref or a view of it, or a stored object contains a ref.  A pickled ref keeps it for
+    as long as the process that pickled it lives, and ten minutes more; each unpickling makes a ref like any other.
+    ``await ref`` fetches the object.
 
     Attributes:
         id: Id of the object in its store.
@@ -46,6 +49,22 @@ class ObjectRef:
         if self.name:
             return f"ObjectRef({self.name!r}, version {self.version})"
         return "ObjectRef(anonymous: freed with this reference; put(obj, name=...) publishes)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .travel import send
+
+        return send(self)
+
+    def __copy__(self) -> ObjectRef:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> ObjectRef:
+        return self
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        from .travel import fetch
+
+        return fetch(self).__await__()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ObjectRef):

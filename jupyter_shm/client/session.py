@@ -279,6 +279,11 @@ class Session:
         return sock, table, welcome.row
 
 
+def open_sessions() -> tuple[Session, ...]:
+    """Every session that is open, or that still has views."""
+    return tuple(_sessions)
+
+
 def retire_orphans() -> None:
     """Retire every session that nobody uses: its owner's end, or its own beginning, may have been interrupted."""
     if any(session.is_orphan for session in tuple(_sessions)):

@@ -33,6 +33,7 @@ from .progress import progress_of
 from .refs import ObjectRef
 from .session import Session, opening, retire_orphans
 from .template import placed_as, small_array
+from .travel import Luggage
 from .writing import place
 
 if TYPE_CHECKING:
@@ -160,9 +161,10 @@ class Store:
                 return ref
             with self._call() as session:
                 return publishing.publish(session, placed_as(small), name or "", overwrite)
-        packed = pack(obj)
+        luggage = Luggage()
+        packed = pack(obj, luggage.reducers)
         with self._call() as session, progress_of(packed.nbytes if progress else 0, name) as told:
-            placed = place(packed, session.label, publishing.StoredBytes(session).find)
+            placed = place(packed, session.label, publishing.StoredBytes(session).find, luggage.contained(session))
             return publishing.publish(session, placed, name or "", overwrite, told)
 
     def get(
@@ -215,6 +217,17 @@ class Store:
                     raise
                 return default
         return reading.read(session.leases, leased, mode, copy, leased.id if name is None else key)
+
+    async def aget(
+        self, key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET
+    ) -> Any:
+        """``get`` for code that runs in an event loop: whatever has to be waited for is waited for in a thread.
+
+        A task that waits here may be cancelled.
+        """
+        from .awaiting import aget
+
+        return await aget(self, key, mode=mode, copy=copy, timeout=timeout, default=default)
 
     @once_more_if_lost
     def _ask_for(self, key: Any, deadline: float | None, is_told: bool) -> tuple[Session, Leased]:
@@ -435,6 +448,15 @@ class Store:
         session.leases.drain()  # of an interrupt that fell into a finalizer, nobody else knows
         session.connection.check()
         return _Call(self._use())
+
+    @property
+    def session(self) -> Session:
+        """The connection that calls go to, as far as is known."""
+        return self._session
+
+    def may_start(self) -> None:
+        """From now on, start the store if it does not run."""
+        self._start = True
 
     def uses(self, session: Session) -> bool:
         """Do calls go to this session?"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -42,13 +42,16 @@ class Placed(msgspec.Struct):
     contained: tuple[int, ...]
 
 
-def place(packed: Packed, publisher: str, find: Callable[[memoryview], Found | None]) -> Placed:
+def place(
+    packed: Packed, publisher: str, find: Callable[[memoryview], Found | None], referred: Iterable[int] = ()
+) -> Placed:
     """Lay an object out.
 
     Args:
         packed: The object's buffers.
         publisher: Label of this process.
         find: Where a buffer's bytes are in the store, if they are there and we hold a lease on them.
+        referred: Ids of anonymous objects that references inside of it mean.
 
     Returns:
         What to write where.
@@ -67,6 +70,8 @@ def place(packed: Packed, publisher: str, find: Callable[[memoryview], Found | N
             parts.append((0, end, buffer.nbytes))
             own.append((end, buffer))
             end += buffer.nbytes
+    for id in referred:  # behind those whose bytes are parts, which are numbered
+        contained.setdefault(id, len(contained) + 1)
     meta = _meta(packed, tuple(parts))
     prefix = pack_prefix(tuple(contained), encode_meta(meta), publisher)
     start = len(prefix)

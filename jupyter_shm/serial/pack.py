@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -14,6 +14,9 @@ from ..errors import UnpicklableError
 from .buffers import Buffer, flat
 from .dtypes import MAX_TEXT, PlainDtype, plain
 from .meta import NDARRAY, PICKLE, ArraySpec
+
+if TYPE_CHECKING:
+    from .pickler import Reducers
 
 __all__ = ["Buffer", "Packed", "pack", "type_name"]
 
@@ -48,11 +51,12 @@ class Packed(msgspec.Struct):
         return sum(buffer.nbytes for buffer in self.buffers)
 
 
-def pack(obj: object) -> Packed:
+def pack(obj: object, own: Reducers | None = None) -> Packed:
     """Describe an object and list its buffers.
 
     Args:
         obj: Anything that cloudpickle can pickle.  A plain ndarray goes without pickle.
+        own: By type, how objects of ours are taken apart inside of it.
 
     Returns:
         The description; large buffers in it are the object's own memory, not copies.
@@ -65,7 +69,7 @@ def pack(obj: object) -> Packed:
         dtype = plain(obj.dtype)
         if dtype is not None:
             return _pack_array(obj, dtype)
-    return _pack_pickle(obj)
+    return _pack_pickle(obj, own)
 
 
 def type_name(kind: type) -> str:
@@ -86,12 +90,12 @@ def _pack_array(array: np.ndarray[Any, Any], dtype: PlainDtype) -> Packed:
     return Packed(NDARRAY, "numpy.ndarray", array.shape, dtype.text, spec, "", False, [buffer])
 
 
-def _pack_pickle(obj: object) -> Packed:
+def _pack_pickle(obj: object, own: Reducers | None) -> Packed:
     # Here, because it takes as long to import as all the rest of the client, and plain arrays do without.
     from .pickler import VERSION, Pickler
 
     stream = io.BytesIO()
-    pickler = Pickler(stream)
+    pickler = Pickler(stream, own)
     try:
         pickler.dump(obj)
     except MemoryError:

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable, Mapping
 from pickle import PickleBuffer
 from types import CodeType, FunctionType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 
 from .buffers import Buffer, flat
 from .dtypes import plain
+
+Reducers: TypeAlias = Mapping[type, Callable[[Any], tuple[Any, ...]]]
+"""By type, how an instance is taken apart, as ``object.__reduce__`` does."""
 
 PROTOCOL = 5
 
@@ -49,18 +53,20 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     Args:
         file: Takes the stream.
+        own: By type, what ``reducer_override`` is to return for instances of it, and of no type derived from it.
 
     Attributes:
         buffers: The out-of-band buffers, in the order in which ``pickle.loads`` wants them.
         by_value: Code of a function or class went into the stream.
     """
 
-    def __init__(self, file: Sink) -> None:
+    def __init__(self, file: Sink, own: Reducers | None = None) -> None:
         # A callback of our own would be a reference cycle, and hold the buffers until somebody collects garbage.
         self._sorter = _Sorter()
         super().__init__(file, protocol=PROTOCOL, buffer_callback=self._sorter.keep_small_in_band)
         self.buffers = self._sorter.buffers
         self.by_value = False
+        self._own = own or {}
 
     def reducer_override(self, obj: Any) -> Any:
         """Called by pickle for every object that is no basic type."""
@@ -68,6 +74,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._reduce_array(obj)
         if isinstance(obj, io.TextIOWrapper):
             _refuse_open_file(obj)
+        own = self._own.get(type(obj))
+        if own is not None:
+            return own(obj)
         reduced = super().reducer_override(obj)
         if not self.by_value:
             self.by_value = isinstance(obj, CodeType) or _carries_definition(obj, reduced)

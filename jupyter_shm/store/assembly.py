@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 from .. import __version__
 from ..linux import packets
-from ..linux.limits import capacity_setting, default_capacity, default_reserve, heap_nbytes, reserve_setting
+from ..linux.limits import (
+    capacity_setting,
+    default_capacity,
+    default_reserve,
+    heap_nbytes,
+    keep_setting,
+    reserve_setting,
+)
 from ..linux.memory import HUGE
 from ..sizes import format_size
 from .aftermath import Aftermath
@@ -25,6 +32,7 @@ from .holders import Holders
 from .inquiries import Identity
 from .ledger import Ledger
 from .lodging import LISTENER, LOCK, MEMORY, decode_note
+from .references import KEEP
 from .regions import Regions
 from .restore import restore
 from .vault import Vault
@@ -133,6 +141,8 @@ def _daemon(doorway: Doorway, regions: Regions, vault: Vault, aftermath: Afterma
     python = platform.python_version()
     us = Identity(index.store, os.getpid(), __version__, python, index.since / 1e9, index.starts)
     core = Core(ledger, Holders(), us, time.monotonic(), aftermath)
+    keep = keep_setting()
+    core.references.keep = KEEP if keep is None else keep
     said = f"the running store (jupyter_shm {__version__}, {sys.executable}, Python {python}, pid {os.getpid()})"
     log.info("%s serves, capacity %s", said, format_size(ledger.capacity))
     kind = Daemon if points_of_test() is None else CrashingDaemon

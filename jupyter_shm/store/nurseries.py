@@ -58,7 +58,11 @@ class Nurseries:
     """
 
     def __init__(
-        self, ledger: Ledger, holders: Holders, admission: Admission, drop: Callable[[Client, Object, Look], list[Action]]
+        self,
+        ledger: Ledger,
+        holders: Holders,
+        admission: Admission,
+        drop: Callable[[Client, Object, Look], list[Action]],
     ) -> None:
         self._ledger = ledger
         self._holders = holders

@@ -9,7 +9,7 @@ from pure_store import PureStore
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.reclaim import GRACE
-from jupyter_shm.tables.layout import DYING, FREE, slot_of
+from jupyter_shm.tables.layout import DYING, FREE, LIVE, slot_of
 from jupyter_shm.tables.prefix import pack_prefix
 from jupyter_shm.tables.ring import COMMIT
 
@@ -29,6 +29,7 @@ class CoreModel(RuleBasedStateMachine):
         self.changing: dict[str, bytes] = {}  # names that the step under way may change, with their new bytes
         self.writes = 0
         self.done: list[a.Action] = []
+        self.deleted: set[int] = set()
         self.dying: dict[int, float] = {}  # slot: since when
         self.is_quiet = True  # no ring had anything to say when the last request was sent
 
@@ -53,7 +54,15 @@ class CoreModel(RuleBasedStateMachine):
         return [id for id in self.kept if id in self.store.ledger.objects]
 
     def _is_live(self, id: int) -> bool:
-        return id in self.named.values() or any(id in actor.anonymous for actor in self.actors)
+        """What has a name, or a publisher; of other anonymous objects the store decides, see ``is_referred``."""
+        object = self.store.ledger.objects.get(id)
+        is_left = object is not None and not object.name and object.state == LIVE
+        return is_left or id in self.named.values() or any(id in actor.anonymous for actor in self.actors)
+
+    def _is_referred(self, id: int) -> bool:
+        """Does anybody hold, or a stored object contain, an anonymous object?"""
+        alive = {inner for other in self._alive() for inner in self.kept[other].contained}
+        return id in alive or any(id in actor.leases or id in actor.end.sent for actor in self.actors)
 
     def _join(self) -> None:
         actor = Actor(self.store.connect(f"{len(self.actors)}.ipynb"))

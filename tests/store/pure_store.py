@@ -34,7 +34,7 @@ from jupyter_shm.tables.layout import (
     row_word,
     slot_of,
 )
-from jupyter_shm.tables.leases import LEASES_SIZE, LeaseTable
+from jupyter_shm.tables.leases import LEASES_SIZE, SENT, LeaseTable
 from jupyter_shm.tables.prefix import HEAD_SIZE, pack_prefix, read_contained, read_head
 from jupyter_shm.tables.ring import COMMIT, DROP
 from jupyter_shm.tables.terms import TermsTable
@@ -226,6 +226,7 @@ class PureClient:
         welcome: The store's answer to hello, if it was one.
         table: This client's lease table.
         is_ended: The store answers nothing any more.
+        sent: Ids of objects of which a reference was pickled.
     """
 
     def __init__(self, store: PureStore, conn: int) -> None:
@@ -236,6 +237,7 @@ class PureClient:
         self.welcome: m.Welcome | None = None
         self.table: LeaseTable
         self.is_ended = False
+        self.sent: set[int] = set()
         self.unanswered: set[int] = set()
         self._asked: dict[int, Any] = {}  # bytes of each Reserve, by number
         self._number = 0
@@ -460,9 +462,27 @@ class PureClient:
         generation, count = self.table.entry(slot_of(id))
         assert generation == generation_of(id)
         assert count > 0
-        self.table.write(slot_of(id), generation, count - 1)
-        if count == 1 and not self.store.reader.is_live(slot_of(id), generation):
+        self.table.write(slot_of(id), generation, count - 1 | (SENT if id in self.sent else 0))
+        record = self.store.reader.record(slot_of(id))
+        is_named = record is not None and record.name_nbytes > 0
+        if count == 1 and not (is_named and self.store.reader.is_live(slot_of(id), generation)):
             self.send(m.Hint(id))
+
+    def lease_id(self, id: int) -> bool:
+        """As ``lease``, of this very object: is it held?"""
+        slot, generation = slot_of(id), generation_of(id)
+        if not self.store.reader.is_live(slot, generation) or self.table.add(slot, generation) is None:
+            return False
+        assert self.store.reader.is_live(slot, generation)
+        return True
+
+    def send_ref(self, id: int) -> None:
+        """A reference to an anonymous object is pickled."""
+        generation, count = self.table.entry(slot_of(id))
+        assert count
+        assert generation == generation_of(id)
+        self.sent.add(id)
+        self.table.write(slot_of(id), generation, count | SENT)
 
 
 def reason(answer: object) -> str:

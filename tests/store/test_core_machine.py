@@ -17,7 +17,9 @@ from jupyter_shm.protocol import messages as m
 from jupyter_shm.store.admission import ROOM_PATIENCE
 from jupyter_shm.store.extents import HUGE, PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
+from jupyter_shm.store.references import KEEP
 from jupyter_shm.tables.layout import DYING, FREE, LIVE, RESERVED, WORD_SLOTS, slot_of
+from jupyter_shm.tables.leases import SENT
 
 BAD_NAMES = {"x\0y": "invalid-name", "x" * 129: "invalid-name", "\u20ac" * 43: "invalid-name"}
 MAX_CONTAINED_HERE = 3  # so that every prefix is one line of 64 bytes
@@ -164,6 +166,7 @@ class CoreMachine(CoreModel):
         meant = self.named.get(name) if name else id
         is_there = meant is not None and self._is_live(meant) and (not id or meant == id)
         if is_there:
+            self.deleted.add(meant)
             self._forget(meant)
             self.changing = dict.fromkeys(NAMES, self.kept[meant].data)
         number = self._post(actor, m.Delete, name, id)
@@ -189,7 +192,9 @@ class CoreMachine(CoreModel):
         actor.end.unanswered.discard(number)
         actor.waits.pop(number, None)
         actor.reserved = {id: entry for id, entry in actor.reserved.items() if entry[0].number != number}
-        actor.anonymous = {id for id in actor.anonymous if self.kept[id].request != number}
+        cancelled = {id for id in actor.anonymous if self.kept[id].request == number}
+        actor.anonymous -= cancelled
+        self.deleted |= cancelled
         for id in [id for id, nursery in actor.nurseries.items() if nursery.granted.number == number]:
             actor.close(id)
         actor.end.send(m.Cancel(number))
@@ -223,7 +228,8 @@ class CoreMachine(CoreModel):
             assert one.holders == self._holders(one.id)
             assert one.containers == sum(one.id in self.kept[id].contained for id in self._alive())
             facts = self._answer(actor, self._post(actor, m.Info, "", one.id))
-            assert facts.object == one
+            # Who asks for an anonymous object that is about to end has a reference: it comes back.
+            assert facts.object == one or (facts.object.state, one.state) == ("live", "held")
         stats = self._answer(actor, self._post(actor, m.Stats))
         assert (stats.names, stats.clients) == (len(self.named), len(self.actors))
         assert stats.objects == len(self._alive())
@@ -266,9 +272,23 @@ class CoreMachine(CoreModel):
         id = actor.leases.pop(pick % len(actor.leases))
         if is_hint_lost or actor.end.is_ended:
             generation, count = actor.end.table.entry(slot_of(id))
-            actor.end.table.write(slot_of(id), generation, count - 1)
+            actor.end.table.write(slot_of(id), generation, count - 1 | (SENT if id in actor.end.sent else 0))
         else:
             actor.end.let_go(id)
+
+    @precondition(lambda self: self.kept)
+    @rule(pick=PICK, is_sent=st.booleans())
+    def hold_a_reference(self, pick: int, is_sent: bool) -> None:
+        """Of an anonymous object, whosever it is; and pickle it, perhaps."""
+        actor = self.actors[pick % len(self.actors)]
+        able = [id for id in self._alive() if not self.store.ledger.objects[id].name and self._is_live(id)]
+        busy = {slot_of(one) for one in actor.leases}
+        able = [id for id in able if id in actor.leases or slot_of(id) not in busy]
+        if able and actor.taking is None and actor.end.lease_id(able[pick % len(able)]):
+            id = able[pick % len(able)]
+            actor.leases.append(id)
+            if is_sent:
+                actor.end.send_ref(id)
 
     @precondition(lambda self: self.kept)
     @rule(pick=PICK)
@@ -287,6 +307,9 @@ class CoreMachine(CoreModel):
         self.store.advance(seconds)
         self._collect()
         assert not any(actor.pending.keys() - actor.waits.keys() for actor in self.actors), "never answered"
+        for id in self._alive():
+            if id not in self.deleted and not self.store.ledger.objects[id].name and self._is_referred(id):
+                assert self._is_live(id), "somebody refers to it, and nobody could take a lease"
 
     @rule(seconds=st.sampled_from([GRACE, 1.0]))
     def the_store_sleeps(self, seconds: float) -> None:
@@ -360,7 +383,7 @@ class CoreMachine(CoreModel):
         self._join()
         for name in list(self.named):
             self.delete(0, name, by_id=False)
-        self.store.advance(GRACE)
+        self.store.advance(KEEP + 1)
         ledger = self.store.ledger
         ledger.check()
         assert (ledger.objects, ledger.reservations, ledger.names) == ({}, {}, {})

@@ -72,7 +72,7 @@ def test_what_is_dropped_by_the_ring_waits_for_its_readers(store: PureStore, cli
     client.write_drop(id)
     store.advance(1.0)
 
-    assert not is_live(store, id)
+    assert is_live(store, id)
     assert store.heap[piece.offset + piece.nbytes - 4 : piece.offset + piece.nbytes] == b"held"
 
     other.let_go(id)

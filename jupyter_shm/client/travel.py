@@ -1,0 +1,106 @@
+"""References on their way between processes: in pickles, and inside of stored objects.
+
+A pickled reference names its store and its object, and nothing else.  While it is on its way nobody holds a lease for it,
+so its sender says in its lease table that it may come; inside of a stored object it is listed as contained instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..errors import ObjectNotFoundError, ShmError
+from . import asking
+from .refs import ObjectRef
+from .session import Session, open_sessions
+
+Taken = tuple[Callable[..., ObjectRef], tuple[int, str, int, str, int]]
+"""What ``object.__reduce__`` returns."""
+
+
+def send(ref: ObjectRef) -> Taken:
+    """Take a reference apart for whoever will read the pickle, and keep its object for him."""
+    session = session_of(ref.store)
+    if session is not None and not ref.name:
+        session.leases.send(ref.id)
+    return _taken(ref, session)
+
+
+def receive(store: int, store_name: str, id: int, name: str, version: int) -> ObjectRef:
+    """Put a reference together again; to an anonymous object it holds a lease from now on.
+
+    If the store, or the object, is gone, it is a reference all the same, and a get says what has happened.
+
+    Args:
+        store: Id of the store.
+        store_name: Its name, to connect to it if this process has not.
+        id: Of the object.
+        name: As in the reference.
+        version: The same.
+    """
+    ref = ObjectRef(store, id, name, version)
+    session = None if name else session_of(store) or _connect(store, store_name)
+    if session is not None:
+        ref.lease = session.leases.take_id(id, count_read=False)
+        if ref.lease is None:
+            with contextlib.suppress(ShmError):  # gone, or the store is; a get will tell
+                ref.lease = asking.take_missed(session, ref, None)
+    return ref
+
+
+async def fetch(ref: ObjectRef) -> Any:
+    """Fetch the object of a reference, for code that runs in an event loop."""
+    from .default import store_of
+
+    session = session_of(ref.store)
+    if session is None:
+        raise ObjectNotFoundError(f"the object that {ref!r} means is gone: this process has no connection to its store")
+    return await store_of(session).aget(ref)
+
+
+class Luggage:
+    """The references inside of one object that is put.
+
+    Attributes:
+        reducers: For ``pack``: it notes every reference that it meets.
+    """
+
+    def __init__(self) -> None:
+        self._refs: list[ObjectRef] = []
+        # No method of ours: that would be a cycle, and hold the references until somebody collects garbage.
+        self.reducers: dict[type, Callable[[Any], Taken]] = {ObjectRef: partial(_note, self._refs)}
+
+    def contained(self, session: Session) -> list[int]:
+        """Ids of the anonymous objects that the new one contains; those of another store are kept as if pickled."""
+        here = session.welcome.store
+        for ref in self._refs:
+            if ref.store != here:
+                send(ref)
+        return [ref.id for ref in self._refs if ref.store == here and not ref.name]
+
+
+def _note(refs: list[ObjectRef], ref: ObjectRef) -> Taken:
+    refs.append(ref)
+    return _taken(ref, session_of(ref.store))
+
+
+def session_of(store: int) -> Session | None:
+    """A connection of this process to the store of this id, that calls can go to."""
+    for session in open_sessions():
+        if session.welcome.store == store and session.connection.broken is None and not session.is_orphan:
+            return session
+    return None
+
+
+def _taken(ref: ObjectRef, session: Session | None) -> Taken:
+    return receive, (ref.store, session.name if session is not None else "", ref.id, ref.name, ref.version)
+
+
+def _connect(store: int, store_name: str) -> Session | None:
+    from .default import join
+
+    with contextlib.suppress(ShmError, OSError):  # it does not run, or not here
+        join(store_name)
+    return session_of(store)
