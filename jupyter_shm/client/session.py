@@ -279,6 +279,11 @@ class Session:
         return sock, table, welcome.row
 
 
+def sessions_with(store: str) -> list[Session]:
+    """Every session with the store of a name that takes calls, or still has views."""
+    return [session for session in tuple(_sessions) if session.name == store]
+
+
 def retire_orphans() -> None:
     """Retire every session that nobody uses: its owner's end, or its own beginning, may have been interrupted."""
     if any(session.is_orphan for session in tuple(_sessions)):
