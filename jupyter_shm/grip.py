@@ -6,7 +6,6 @@ Nothing here may keep what it looks at: what is found is told as text, and all e
 from __future__ import annotations
 
 import gc
-import os
 from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,7 +26,7 @@ from .sizes import format_size
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-WIDE_LIMIT = 5 * LIMIT
+WIDE_LIMIT = 3 * LIMIT
 """Objects that are looked at where the notebook's own names do not say who holds an object."""
 
 UNSEEN = (
@@ -170,7 +169,7 @@ def _what(place: Place, meant: set[int]) -> str:
 def _others(store: Store, info: ObjectInfo | None) -> list[str]:
     ours = clients(store.name)
     holders = info.holders if info is not None else ()
-    return [f"  {_described(one)}" for one in holders if one.client not in ours and one.pid != os.getpid()]
+    return [f"  {_described(one)}" for one in holders if one.client not in ours]
 
 
 def _described(holder: Holder) -> str:

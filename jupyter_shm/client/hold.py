@@ -65,4 +65,4 @@ def clients(store: str) -> set[int]:
     Args:
         store: Name of the store.
     """
-    return {session.welcome.client for session in sessions_with(store)}
+    return {session.client for session in sessions_with(store)} - {0}

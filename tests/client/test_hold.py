@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from peers import kill_store_and_keeper
+from peers import forked, kill_store_and_keeper
 
 from jupyter_shm import errors
 from jupyter_shm.client import hold
@@ -105,6 +105,27 @@ def test_the_ids_of_this_process_as_a_client_are_those_that_the_store_tells(stor
         assert told == {(os.getpid(), client) for client in hold.clients("default")}
         assert len(told) == 2
     del views
+
+
+def test_a_forked_child_is_a_client_of_its_own(store):
+    store.put(np.arange(1000), "x")
+    view = store.get("x")
+    ours = hold.clients("default")
+
+    theirs, told = forked(lambda: (hold.clients("default"), {one.client for one in store.info("x").holders}))
+
+    assert len(theirs) == len(ours) == 1
+    assert told == ours | theirs
+    assert ours.isdisjoint(theirs)
+    del view
+
+
+def test_a_session_that_is_over_is_no_client(store):
+    with Store() as other:
+        assert len(hold.clients("default")) == 2
+        session = other._session
+    assert len(hold.clients("default")) == 1
+    assert session.client == 0
 
 
 @pytest.mark.parametrize(
