@@ -5,6 +5,7 @@ Completing never starts a store, never fails, and never keeps anybody waiting fo
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 from IPython.core.magic_arguments import argument
 
+from .client.hold import held_names
 from .client.store import Store
+from .errors import SettingError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -74,7 +77,11 @@ class Completions:
             return ()
         if option == "--as" or (option is None and magic.__name__ == "shm_put"):
             return self._variables(hidden=typed.startswith("_"))
-        return (_quoted(name, typed[:1]) for name in names_in(self._store() or None) if name not in before)
+        names = names_in(self._store() or None)
+        if magic.__name__ in {"shm_who", "shm_release"}:
+            with contextlib.suppress(SettingError):  # the magic itself will say it
+                names = sorted({*names, *held_names(self._store() or None)})
+        return (_quoted(name, typed[:1]) for name in names if name not in before)
 
     def _variables(self, hidden: bool) -> list[str]:
         """Variables of the notebook; arrays and tables first, for those are what is shared."""

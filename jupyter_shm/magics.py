@@ -1,6 +1,6 @@
 """The line magics of notebooks, and how IPython loads and unloads them.
 
-How they are called is in ``invocation``, and what Tab offers in ``completion``.
+How they are called is in ``invocation``, what Tab offers in ``completion``, and who holds an object in ``grip``.
 
 A magic says what it did in lines without times or ids, so that the output of a notebook stays the same from run to
 run; and a mistake of the user is one line that says what to do, not a traceback into this package.
@@ -28,6 +28,7 @@ from .client.refs import ObjectRef
 from .client.store import Store
 from .completion import Completions
 from .errors import InvalidModeError, ObjectNotFoundError, ShmError
+from .grip import Grips
 from .invocation import is_expression, is_variable, parsed, seconds, unquoted
 from .sizes import format_size
 
@@ -263,9 +264,11 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     if JupyterShm.__name__ in shell.magics_manager.registry:
         return
     magics = JupyterShm(shell)
-    shell.register_magics(magics)
+    families = (magics, Grips(shell, magics.connect))
+    shell.register_magics(*families)
     # First, for IPython itself would offer files: it takes the names behind a magic for something of its own.
-    completions = Completions(shell, magics.magics["line"], lambda: magics.store)
+    lines = {name: magic for family in families for name, magic in family.magics["line"].items()}
+    completions = Completions(shell, lines, lambda: magics.store)
     shell.Completer.custom_matchers.insert(0, completions.match)
     try:
         magics.connect()
@@ -276,14 +279,15 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext jupyter_shm``.  Takes everything away that loading brought; views and stores stay."""
-    magics = shell.magics_manager.registry.pop(JupyterShm.__name__, None)
+    registry, known = shell.magics_manager.registry, shell.magics_manager.magics["line"]
+    magics = registry.get(JupyterShm.__name__)
     if magics is None:
         return
-    known = shell.magics_manager.magics["line"]
-    for name, magic in magics.magics["line"].items():
-        if known.get(name) == magic:
-            del known[name]
+    for family in (registry.pop(kind.__name__, None) for kind in (JupyterShm, Grips)):
+        for name, magic in family.magics["line"].items():
+            if known.get(name) == magic:
+                del known[name]
+        shell.configurables.remove(family)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if not isinstance(getattr(matcher, "__self__", None), Completions)]
-    shell.configurables.remove(magics)
     magics.disconnect()

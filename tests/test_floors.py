@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"client", "workers", "magics"} | GROUND,
 }
 
-FACE_OF = {"completion": "magics", "invocation": "magics"}
+FACE_OF = dict.fromkeys(("completion", "grip", "invocation", "places", "reach"), "magics")
 """Files beside a face that are a part of it: one floor, as the files of one folder are."""
 
 WITH_IO = {

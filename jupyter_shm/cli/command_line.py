@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add_verb(verbs, "rm", objects.rm, "take names away; who reads such an object keeps its bytes")
     verb.add_argument("names", nargs="+", metavar="name")
 
+    _add_verb(verbs, "top", _top, "watch what the store holds and who holds it; q quits")
+
     _add_verb(verbs, "doctor", _doctor, "try what this machine allows, and say what to change")
 
     verb = _add_verb(verbs, "demo", _demo, "share real data between two kernels, in a store of its own")
@@ -119,6 +121,12 @@ def _checked(convert: Callable[[str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return checked
+
+
+def _top(options: argparse.Namespace) -> None:
+    from .top import top
+
+    top(options)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -34,5 +34,15 @@ def label(kernel: str) -> str:
         script = f"kernel of pid {os.getpid()}"  # started by something that gives kernels no id
     if script in {"", "-c", "-m"}:
         script = "python"
-    text = os.environ.get("JPY_SESSION_NAME") or (f"kernel {kernel[:8]}" if kernel else "") or script
+    text = os.environ.get("JPY_SESSION_NAME") or (_of_kernel(kernel) if kernel else "") or script
     return text.encode(errors="replace")[-MAX_LABEL:].decode(errors="ignore")
+
+
+def notebook_of(label: str, kernel: str) -> str:
+    """The path of the notebook that a process belongs to, where its label is one; else ``""``."""
+    is_path = label.endswith(".ipynb") or (kernel and label != _of_kernel(kernel))
+    return label if is_path else ""
+
+
+def _of_kernel(kernel: str) -> str:
+    return f"kernel {kernel[:8]}"

@@ -11,18 +11,31 @@ from typing import Any
 from ..protocol.messages import ObjectFacts, Person
 from ..serial.meta import NDARRAY, Meta
 from ..sizes import format_size
+from .identity import notebook_of
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that holds a lease on an object."""
+    """A process that holds a lease on an object.
+
+    Attributes:
+        pid: As it sees itself, or as the system does.
+        label: Notebook, script or command that people know it by.
+        kernel: Id of the Jupyter kernel that it is; ``""`` if it is none.
+        notebook: Path of the notebook that it belongs to; ``""`` where Jupyter does not tell it.
+        client: Its id as a client of the store; a process has one for each connection.
+    """
 
     pid: int
     label: str
     kernel: str
+    notebook: str
+    client: int
 
     def __str__(self) -> str:
-        return f"{self.label} (pid {self.pid})"
+        # A label that is no path names the kernel already.
+        kernel = f", kernel {self.kernel[:8]}" if self.kernel and self.notebook else ""
+        return f"{self.label} (pid {self.pid}{kernel}, client {self.client})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +251,10 @@ def object_info(facts: ObjectFacts, meta: Meta | None, people: dict[int, Person]
         version=facts.version,
         created=datetime.fromtimestamp(facts.created_ns / 1e9, timezone.utc),
         owner=facts.label,
-        holders=tuple(Holder(person.pid, person.label, person.kernel) for person in found),
+        holders=tuple(
+            Holder(person.pid, person.label, person.kernel, notebook_of(person.label, person.kernel), person.id)
+            for person in found
+        ),
         reads=facts.reads,
         containers=facts.containers,
         id=facts.id,

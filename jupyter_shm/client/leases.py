@@ -239,6 +239,15 @@ class Leases:
                     spans.add((inner.offset, inner.offset + inner.extent, id))
         return sorted(spans)
 
+    def roots(self) -> list[tuple[int, Record, Root]]:
+        """Every living root: the id of its object (of a private one 0, behind the one that it stands on), facts, root."""
+        try:
+            with self.lock:
+                refs = [*(ref for held in self._held.values() for ref in held), *self._private.values()]
+                return [(ref.id, ref.record, root) for ref in refs if (root := ref()) is not None]
+        finally:
+            self.drain()
+
     def _take(self, slot: int, record: Record, place: Place, count_read: bool) -> Leased | None:
         """Steps 2 to 4; step 1 gave record and place.  The lock is held."""
         if self._is_passive:

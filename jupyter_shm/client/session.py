@@ -25,7 +25,7 @@ from ..linux.maps import Map, map_shared
 from ..linux.runtime import StorePaths, store_paths
 from ..protocol import messages as m
 from ..tables.index import IndexReader
-from ..tables.layout import INDEX_SIZE, ROW_LOOKING, ROW_NUMBER, WORD_ENDED, row_word
+from ..tables.layout import INDEX_SIZE, ROW_CLIENT, ROW_LOOKING, ROW_NUMBER, WORD_ENDED, row_word
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from . import launch
 from .connection import PATIENCE, Connection, greet
@@ -130,6 +130,13 @@ class Session:
         with contextlib.suppress(ValueError):  # this session is over, and what it knew last is told
             self._pid = self._index.pid
         return self._pid
+
+    @property
+    def client(self) -> int:
+        """Our id as a client of the store; another one after a fork.  0: this session is over."""
+        with contextlib.suppress(ValueError):
+            return self.words[self._row + ROW_CLIENT]
+        return 0
 
     def _about(self) -> str:
         return f"the store {self.name!r} (pid {self.pid}, log {self.paths.log})"
@@ -279,9 +286,9 @@ class Session:
         return sock, table, welcome.row
 
 
-def open_sessions() -> tuple[Session, ...]:
-    """Every session that is open, or that still has views."""
-    return tuple(_sessions)
+def open_sessions(store: str | None = None) -> list[Session]:
+    """Every session that takes calls, or still has views; ``store``: with the store of this name only."""
+    return [session for session in tuple(_sessions) if store in (None, session.name)]
 
 
 def retire_orphans() -> None:

@@ -75,7 +75,7 @@ def test_words_that_make_no_sense_are_usage_errors(cli, words: list[str], text: 
 def test_every_verb_has_help(cli):
     said = cli("--help").stdout
 
-    for verb in ("start", "stop", "ls", "info", "rm", "doctor", "demo"):
+    for verb in ("start", "stop", "ls", "info", "rm", "top", "doctor", "demo"):
         assert f"\n    {verb} " in said
         assert cli(verb, "--help").stdout.startswith(f"usage: jupyter shm {verb} ")
 
@@ -137,7 +137,9 @@ def test_ls_for_programs_tells_all_facts_in_units_of_one(cli, store: Store):
     (holder,) = facts.pop("holders")
     info = store.info("grid")
     assert created == info.created
-    assert holder == {"pid": os.getpid(), "label": info.holders[0].label, "kernel": ""}
+    client = info.holders[0].client
+    label = info.holders[0].label
+    assert holder == {"pid": os.getpid(), "label": label, "kernel": "", "notebook": "", "client": client}
     assert facts == {
         "name": "grid",
         "type": "numpy.ndarray",

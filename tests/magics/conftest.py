@@ -28,8 +28,10 @@ def shell(runtime_folder: Path) -> Iterator[Shell]:
     ip.run_line_magic("load_ext", "jupyter_shm")
     yield Shell(ip)
     ip.run_line_magic("unload_ext", "jupyter_shm")
-    ip.user_ns.clear()
     ip.displayhook.flush()
+    for names in (ip.user_ns, ip.user_ns_hidden):
+        names.clear()
+    ip.last_execution_result = ip.InteractiveTB.tb = None
     sys.modules.pop("a_notebook", None)
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         sys.__dict__.pop(name, None)

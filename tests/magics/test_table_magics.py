@@ -131,16 +131,17 @@ def test_another_connection_is_made_when_the_store_ended(filled, capsys):
 
 # --- Loading ----------------------------------------------------------------------------------------------------------
 
-MAGICS = {"shm_put", "shm_get", "shm_ls", "shm_info", "shm_rm"}
+MAGICS = {"shm_put", "shm_get", "shm_ls", "shm_info", "shm_rm", "shm_who", "shm_release"}
+FAMILIES = {"JupyterShm", "Grips"}
 
 
 def traces(ip):
     """All that loading leaves in an IPython."""
     return (
         sorted(name for name in ip.magics_manager.magics["line"] if name.startswith("shm")),
-        [type(one).__name__ for one in ip.configurables if type(one).__name__ == "JupyterShm"],
+        sorted(type(one).__name__ for one in ip.configurables if type(one).__name__ in FAMILIES),
         [one for one in ip.Completer.custom_matchers if "jupyter_shm" in getattr(one, "__module__", "")],
-        "JupyterShm" in ip.magics_manager.registry,
+        sorted(FAMILIES & set(ip.magics_manager.registry)),
     )
 
 
@@ -161,15 +162,15 @@ def test_loading_twice_changes_nothing(shell):
 def test_unloading_takes_everything_away(shell):
     shell.run("%unload_ext jupyter_shm")
 
-    assert traces(shell.ip) == ([], [], [], False)
+    assert traces(shell.ip) == ([], [], [], [])
 
 
 def test_reloading_leaves_one_of_everything(filled, capsys):
     filled.run("%reload_ext jupyter_shm\n%shm_ls a*")
 
-    magics, configurables, matchers, is_registered = traces(filled.ip)
+    magics, configurables, matchers, registered = traces(filled.ip)
     assert set(magics) == MAGICS
-    assert (len(configurables), len(matchers), is_registered) == (1, 1, True)
+    assert (configurables, len(matchers), registered) == (sorted(FAMILIES), 1, sorted(FAMILIES))
     assert "array" in capsys.readouterr().out
 
 
