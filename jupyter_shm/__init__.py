@@ -16,7 +16,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client.default import connect, delete, get, info, list, put, stats, wait  # noqa: A004 - a public name
+    from .client.default import (
+        connect,
+        delete,
+        expire,
+        get,
+        info,
+        list,  # noqa: A004 - a public name
+        pin,
+        put,
+        stats,
+        unpin,
+        wait,
+    )
     from .client.info import ObjectInfo, ObjectList, StoreStats
     from .client.refs import ObjectRef
     from .client.store import Store
@@ -28,11 +40,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "connect": "client.default",
     "delete": "client.default",
+    "expire": "client.default",
     "get": "client.default",
     "info": "client.default",
     "list": "client.default",
+    "pin": "client.default",
     "put": "client.default",
     "stats": "client.default",
+    "unpin": "client.default",
     "wait": "client.default",
     "ObjectInfo": "client.info",
     "ObjectList": "client.info",
@@ -55,13 +70,16 @@ __all__ = [
     "connect",
     "delete",
     "errors",
+    "expire",
     "get",
     "info",
     "list",
     "load_ipython_extension",
+    "pin",
     "put",
     "stats",
     "unload_ipython_extension",
+    "unpin",
     "wait",
 ]
 

@@ -74,7 +74,7 @@ class Completions:
         if option is None and typed.startswith("-"):
             return sorted(name for name in takes_value if name not in before)
         if option not in {None, "--as", "--name"}:
-            return ()
+            return next((found.kwds.get("choices", ()) for found in _options(magic) if option in found.args), ())
         if option == "--as" or (option is None and magic.__name__ == "shm_put"):
             return self._variables(hidden=typed.startswith("_"))
         names = names_in(self._store() or None)

@@ -25,8 +25,11 @@ from .client.default import default_store
 from .client.identity import kernel_id, label
 from .client.info import ObjectInfo, format_shape
 from .client.refs import ObjectRef
+from .client.removal import is_pattern, removal_line, remove_matching
 from .client.store import Store
+from .client.terms import KERNEL, STORE
 from .completion import Completions
+from .durations import format_duration, parse_duration
 from .errors import InvalidModeError, ObjectNotFoundError, ShmError
 from .grip import Grips
 from .invocation import is_expression, is_variable, parsed, seconds, unquoted
@@ -69,6 +72,9 @@ class JupyterShm(Magics):
     @argument("--name", type=unquoted, help="publish it under this name instead; for one variable")
     @argument("--rebind", action="store_true", help="make the variable the stored, read-only view: frees this copy")
     @argument("--no-overwrite", action="store_true", help="refuse if the name is taken")
+    @argument("--ttl", type=unquoted, metavar="time", help="the name ends after this time: 90s, 10m, 1h30m, 2d")
+    @argument("--lifetime", choices=[STORE, KERNEL], default=STORE, help="kernel: the name ends with this kernel")
+    @argument("--pin", action="store_true", help="keep it from expiring and from being spilled to disk")
     @needs_local_scope
     @line_magic
     @parsed
@@ -84,8 +90,9 @@ class JupyterShm(Magics):
         store = self.connect()
         for variable, value in values.items():
             name = variable if args.name is None else args.name
-            ref = store.put(value, name, overwrite=not args.no_overwrite, progress=True)
-            line = _summary(store, ref)
+            terms = {"ttl": args.ttl, "lifetime": args.lifetime, "pin": args.pin}
+            ref = store.put(value, name, overwrite=not args.no_overwrite, **terms, progress=True)
+            line = _summary(store, ref) + _agreed(args)
             if args.rebind:
                 self.shell.push({variable: store.get(ref)})
                 line += f"; {variable} is now the stored, read-only view"
@@ -179,23 +186,67 @@ class JupyterShm(Magics):
         return None
 
     @magic_arguments()
-    @argument("names", nargs="+", metavar="name", type=unquoted, help="what to delete; all of it, or nothing")
+    @argument(
+        "names", nargs="*", metavar="name", type=unquoted, help="what to delete, or a pattern as in a shell: tmp*"
+    )
+    @argument("--all", action="store_true", help="delete every name that there is")
     @line_magic
     @parsed
     def shm_rm(self, args: Namespace) -> None:
-        """Delete published objects.  Who reads one keeps its bytes; the last one to let go frees them."""
+        """Delete published objects.  Who reads one keeps its bytes; the last one to let go frees them.
+
+        Of the names that are no patterns, all are deleted, or nothing is.
+        """
+        if args.all == bool(args.names):
+            raise UsageError("say what to delete: names, a pattern such as 'tmp*', or --all alone for every name")
         store = self.connect()
+        found = self._found(store, [name for name in args.names if not is_pattern(name)], "nothing was deleted")
+        for name, info in found.items():
+            store.delete(name)
+            print(_farewell(name, info))
+        for pattern in ["*"] if args.all else [name for name in args.names if is_pattern(name)]:
+            removed = remove_matching(store, pattern)
+            nothing = "the store is empty" if args.all else f"no published name matches {pattern!r}"
+            print(removal_line(removed) if removed else nothing)
+
+    # --- how long it lives -------------------------------------------------------------------------------------
+
+    @magic_arguments()
+    @argument("names", nargs="+", metavar="name", type=unquoted, help="what to pin; all of it, or nothing")
+    @line_magic
+    @parsed
+    def shm_pin(self, args: Namespace) -> None:
+        """Keep published objects from expiring and from being spilled to disk.
+
+        They can still be overwritten and deleted; the next version has terms of its own.
+        """
+        store = self.connect()
+        for name in self._found(store, args.names, "nothing was pinned"):
+            store.pin(name)
+            print(f"pinned {name!r}")
+
+    @magic_arguments()
+    @argument("names", nargs="+", metavar="name", type=unquoted, help="what to unpin; all of it, or nothing")
+    @line_magic
+    @parsed
+    def shm_unpin(self, args: Namespace) -> None:
+        """Let published objects expire, and be spilled to disk, again.  One whose time is over ends at once."""
+        store = self.connect()
+        for name, info in self._found(store, args.names, "nothing was unpinned").items():
+            store.unpin(name)
+            is_over = info.expires is not None and name not in store
+            print(f"unpinned {name!r}" + ("; its time was over, and it is gone" if is_over else ""))
+
+    def _found(self, store: Store, names: list[str], otherwise: str) -> dict[str, ObjectInfo]:
         found, missing = {}, []
-        for name in args.names:
+        for name in names:
             try:
                 found[name] = store.info(name)
             except ObjectNotFoundError:
                 missing.append(repr(name))
         if missing:
-            raise UsageError(f"nothing is published under {', '.join(missing)}; nothing was deleted")
-        for name, info in found.items():
-            store.delete(name)
-            print(_farewell(name, info))
+            raise UsageError(f"nothing is published under {', '.join(missing)}; {otherwise}")
+        return found
 
 
 def _summary(store: Store, ref: ObjectRef) -> str:
@@ -208,6 +259,13 @@ def _summary(store: Store, ref: ObjectRef) -> str:
     if ref.replaced_version:
         line += f"; replaced {_whose(ref)}, whose readers keep the old bytes"
     return line
+
+
+def _agreed(args: Namespace) -> str:
+    said = [f"ends in {format_duration(parse_duration(args.ttl))}"] if args.ttl is not None else []
+    said += ["ends with this kernel"] if args.lifetime == KERNEL else []
+    said += ["pinned"] if args.pin else []
+    return "".join(f"; {one}" for one in said)
 
 
 def _whose(ref: ObjectRef) -> str:

@@ -14,12 +14,13 @@ import pytest
 HOUSE = Path(__file__).resolve().parent.parent
 PACKAGE = HOUSE / "jupyter_shm"
 
-GROUND = {"errors", "sizes"}
+GROUND = {"errors", "sizes", "durations"}
 """Words that every floor speaks; they may import each other only downwards, in this order."""
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "sizes": {"errors"},
+    "durations": {"errors"},
     "protocol": GROUND,
     "tables": GROUND,
     "serial": GROUND,
@@ -80,7 +81,7 @@ PURE: dict[str, set[str]] = {
 }
 """What the pure floors may not import."""
 
-UNKNOWING = {"errors", "sizes", "protocol", "tables", "linux", "store"}
+UNKNOWING = {"errors", "sizes", "durations", "protocol", "tables", "linux", "store"}
 """Floors of the store process: it keeps bytes that it cannot read, and starts in milliseconds."""
 
 BYTES_TO_OBJECTS = {"numpy", "cloudpickle", "pickle", "marshal", "pandas", "pyarrow"}

@@ -81,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--json", action="store_true", help="for programs: one object")
 
     verb = _add_verb(verbs, "rm", objects.rm, "take names away; who reads such an object keeps its bytes")
+    verb.add_argument("names", nargs="*", metavar="name", help="or a pattern as in a shell; quote it: 'tmp*'")
+    verb.add_argument("--all", action="store_true", help="every name that there is")
+
+    verb = _add_verb(verbs, "pin", objects.pin, "keep objects from expiring and from being spilled")
+    verb.add_argument("names", nargs="+", metavar="name")
+
+    verb = _add_verb(verbs, "unpin", objects.unpin, "let them expire and be spilled again; what is over ends at once")
     verb.add_argument("names", nargs="+", metavar="name")
 
     _add_verb(verbs, "top", _top, "watch what the store holds and who holds it; q quits")

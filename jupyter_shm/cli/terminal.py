@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..linux.runtime import StorePaths
 
 FAILED = 1
+WRONG = 2  # the command line makes no sense
 
 
 class NotRunningError(Exception):

@@ -11,6 +11,7 @@ from .arguments import UNSET
 from .refs import ObjectRef
 from .session import Session, opening
 from .store import Keys, Store
+from .terms import STORE, Duration
 
 if TYPE_CHECKING:
     from .info import ObjectInfo, ObjectList, StoreStats
@@ -69,9 +70,18 @@ def store_of(session: Session) -> Store:
     return owner
 
 
-def put(obj: object, name: str | None = None, *, overwrite: bool = True, progress: bool = False) -> ObjectRef:
+def put(
+    obj: object,
+    name: str | None = None,
+    *,
+    overwrite: bool = True,
+    ttl: Duration | None = None,
+    lifetime: str = STORE,
+    pin: bool = False,
+    progress: bool = False,
+) -> ObjectRef:
     """``Store.put`` on the default store."""
-    return default_store().put(obj, name, overwrite=overwrite, progress=progress)
+    return default_store().put(obj, name, overwrite=overwrite, ttl=ttl, lifetime=lifetime, pin=pin, progress=progress)
 
 
 def get(key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET) -> Any:
@@ -85,6 +95,21 @@ def get(key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None 
 def delete(key: Any) -> None:
     """``Store.delete`` on the default store."""
     default_store().delete(key)
+
+
+def pin(key: Any) -> None:
+    """``Store.pin`` on the default store."""
+    default_store().pin(key)
+
+
+def unpin(key: Any) -> None:
+    """``Store.unpin`` on the default store."""
+    default_store().unpin(key)
+
+
+def expire(key: Any, ttl: Duration | None) -> None:
+    """``Store.expire`` on the default store."""
+    default_store().expire(key, ttl)
 
 
 def wait(keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None) -> tuple[Keys, Keys]:

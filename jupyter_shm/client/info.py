@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from ..durations import format_duration
 from ..protocol.messages import ObjectFacts, Person
 from ..serial.meta import NDARRAY, Meta
 from ..sizes import format_size
+from ..tables.layout import KERNEL_LIFETIME, PINNED
 from .identity import notebook_of
+from .terms import KERNEL, REFERENCE, STORE
+
+_LIVES = {
+    STORE: "until it is deleted or replaced",
+    KERNEL: "until its publisher ends",
+    REFERENCE: "as long as it is referred to",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,11 @@ class ObjectInfo:
         reads: How often a get built it; not those that gave one more array over bytes of which a view lived already.
         containers: Other stored objects whose bytes refer to this one's.
         id: Id of the object in its store.
+        pinned: It does not expire and is not spilled.
+        expires: Seconds until its name ends, when this was told; ``None``: it does not end by itself.  A pinned one
+            does not expire before it is unpinned.
+        lifetime: ``"store"``: the name stays until it is taken away.  ``"kernel"``: it ends with its publisher's
+            connection.  ``"reference"``: there is no name; it lives as long as it is referred to.
     """
 
     name: str
@@ -70,6 +85,9 @@ class ObjectInfo:
     reads: int
     containers: int
     id: int
+    pinned: bool
+    expires: float | None
+    lifetime: str
     _meta: Meta | None = field(repr=False, compare=False)
 
     def explain(self) -> str:
@@ -88,6 +106,24 @@ class ObjectInfo:
             f"pickle stream, from which each get builds the {meta.type} anew"
         )
 
+    @property
+    def lives(self) -> str:
+        """How long it lives, in words."""
+        if self.state == "held":
+            return "until nobody reads it any more"
+        text = _LIVES[self.lifetime]
+        if self.expires is not None:
+            left = f"{format_duration(self.expires)} more" if self.expires else "its time is over"
+            text = left if self.lifetime == STORE else f"{left}, or {text}"
+        return f"{text}; pinned" if self.pinned else text
+
+    @property
+    def terms(self) -> str:
+        """What was agreed about it, in a few words; empty for most."""
+        said = ["pinned"] if self.pinned else []
+        said += [f"{format_duration(self.expires)} left"] if self.expires is not None else []
+        return ", ".join([*said, *([KERNEL] if self.lifetime == KERNEL else [])])
+
     def rows(self) -> list[tuple[str, str]]:
         """Label and text of each fact, in the order in which people want them."""
         rows = [
@@ -97,6 +133,7 @@ class ObjectInfo:
             ("dtype", self.dtype or "-"),
             ("size", format_size(self.nbytes)),
             ("state", self.state),
+            ("lives", self.lives),
             ("version", str(self.version)),
             ("created", f"{self.created.astimezone():%Y-%m-%d %H:%M:%S}"),
             ("owner", self.owner),
@@ -129,11 +166,15 @@ class ObjectInfo:
 class ObjectList(list[ObjectInfo]):
     """A list of objects that shows itself as a table."""
 
-    HEADINGS = ("name", "type", "shape", "dtype", "size", "version", "owner", "holders", "reads", "state")
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """What the columns tell; ``terms`` only if something was agreed about one of the objects."""
+        plain = ("name", "type", "shape", "dtype", "size", "version", "owner", "holders", "reads", "state")
+        return (*plain, "terms") if any(info.terms for info in self) else plain
 
     def rows(self) -> list[tuple[str, ...]]:
-        """One row of texts per object, in the order of ``HEADINGS``."""
-        return [
+        """One row of texts per object, in the order of ``headings``."""
+        rows = [
             (
                 info.name or "(anonymous)",
                 info.type,
@@ -145,15 +186,18 @@ class ObjectList(list[ObjectInfo]):
                 str(len(info.holders)),
                 str(info.reads),
                 info.state,
+                info.terms,
             )
             for info in self
         ]
+        columns = len(self.headings)
+        return [row[:columns] for row in rows]
 
     def __rich__(self) -> Any:
         from rich.table import Table
 
         table = Table(box=None, pad_edge=False, caption=None if self else "the store is empty")
-        for heading in self.HEADINGS:
+        for heading in self.headings:
             right = heading in {"size", "version", "holders", "reads"}
             table.add_column(heading, justify="right" if right else "left", overflow="ellipsis", no_wrap=True)
         for row in self.rows():
@@ -161,13 +205,13 @@ class ObjectList(list[ObjectInfo]):
         return table
 
     def __str__(self) -> str:
-        return _text_table(self.HEADINGS, self.rows()) if self else "the store is empty"
+        return _text_table(self.headings, self.rows()) if self else "the store is empty"
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         printer.text(str(self))
 
     def _repr_html_(self) -> str:
-        return _html_table(self.HEADINGS, self.rows()) if self else "<em>the store is empty</em>"
+        return _html_table(self.headings, self.rows()) if self else "<em>the store is empty</em>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +302,9 @@ def object_info(facts: ObjectFacts, meta: Meta | None, people: dict[int, Person]
         reads=facts.reads,
         containers=facts.containers,
         id=facts.id,
+        pinned=bool(facts.flags & PINNED),
+        expires=max(0.0, (facts.expiry - time.monotonic_ns()) / 1e9) if facts.expiry else None,
+        lifetime=(KERNEL if facts.flags & KERNEL_LIFETIME else STORE) if facts.name else REFERENCE,
         _meta=meta,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from typing import TypeAlias
 
 from ..errors import ShmError, StoreConnectionError
 from ..protocol import messages as m
@@ -13,12 +14,20 @@ from .refs import ObjectRef
 from .session import Session
 from .writing import Found, Placed, joined
 
+How: TypeAlias = tuple[bool, tuple[int, int]]
+"""May it overwrite, and on which terms is it published."""
+
 SMALL = 64 << 10
 """Bytes up to which an object's parts are joined in memory and written with one call."""
 
 
 def publish(
-    session: Session, placed: Placed, name: str, overwrite: bool, told: Callable[[int], None] | None = None
+    session: Session,
+    placed: Placed,
+    name: str,
+    overwrite: bool,
+    terms: tuple[int, int],
+    told: Callable[[int], None] | None = None,
 ) -> ObjectRef:
     """Reserve, write, commit.  Whatever interrupts it, the store takes back what nobody will know of.
 
@@ -27,16 +36,17 @@ def publish(
         placed: What.
         name: ``""`` for an anonymous object.
         overwrite: As for ``Store.put``.
+        terms: Flags, and nanoseconds to live.
         told: Told of the progress of the copy, in bytes.
     """
     tickets: list[int] = []
     try:
         piece = session.cutter.cut(placed.nbytes)
         if piece is not None:
-            return _publish_piece(session, piece, placed, name, overwrite, tickets)
+            return _publish_piece(session, piece, placed, name, (overwrite, terms), tickets)
         reserved: m.Reserved = session.connection.request(m.Reserve, placed.nbytes, ticket=tickets)
         _write(session, reserved.offset, placed, reserved.huge, told)
-        return _commit(session, reserved.id, placed, name, overwrite, tickets)
+        return _commit(session, reserved.id, placed, name, (overwrite, terms), tickets)
     except BaseException as error:
         for ticket in tickets:
             session.connection.cancel(ticket)
@@ -71,7 +81,7 @@ def put_small(session: Session, small: tuple[bytes, int, int]) -> ObjectRef | No
 
 
 def _publish_piece(
-    session: Session, piece: Piece, placed: Placed, name: str, overwrite: bool, tickets: list[int]
+    session: Session, piece: Piece, placed: Placed, name: str, how: How, tickets: list[int]
 ) -> ObjectRef:
     _write(session, piece.offset, placed, placed.nbytes if piece.nursery.is_huge else 0)
     leases = session.leases
@@ -85,7 +95,7 @@ def _publish_piece(
                     return ref
         finally:
             leases.drain()
-    return _commit(session, piece.nursery.id, placed, name, overwrite, tickets, (piece.id, piece.offset))
+    return _commit(session, piece.nursery.id, placed, name, how, tickets, (piece.id, piece.offset))
 
 
 def _write(session: Session, offset: int, placed: Placed, huge: int, told: Callable[[int], None] | None = None) -> None:
@@ -100,11 +110,12 @@ def _commit(
     reservation: int,
     placed: Placed,
     name: str,
-    overwrite: bool,
+    how: How,
     tickets: list[int],
     piece: tuple[int, int] = (0, 0),
 ) -> ObjectRef:
-    facts = (name, placed.nbytes, placed.payload, placed.created_ns, overwrite, *piece)
+    overwrite, terms = how
+    facts = (name, placed.nbytes, placed.payload, placed.created_ns, overwrite, *piece, *terms)
     done: m.Committed = session.connection.request(m.Commit, reservation, *facts, ticket=tickets)
     lease = None
     if not name:

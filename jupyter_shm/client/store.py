@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import functools
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import (
     ClosedError,
     GetTimeoutError,
     InvalidArgumentError,
     ObjectNotFoundError,
-    StoreConnectionError,
     StoreLostWarning,
-    StoreUnresponsiveError,
 )
 from ..linux.runtime import store_name
 from ..protocol import messages as m
@@ -27,12 +24,14 @@ from ..sizes import format_size, parse_size
 from . import asking, listing, publishing, reading
 from .again import again
 from .arguments import UNSET, check_key, deadline_of, is_count
+from .calls import once_more_if_lost, this_version
 from .connection import FOREVER
 from .leases import Leased
 from .progress import progress_of
 from .refs import ObjectRef
 from .session import Session, opening, retire_orphans
 from .template import placed_as, small_array
+from .terms import NO_TERMS, STORE, Duration, Terms, terms_of
 from .travel import Luggage
 from .writing import place
 
@@ -47,56 +46,7 @@ Infos: TypeAlias = "list[ObjectInfo]"
 Names = list[str]
 
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-
-def once_more_if_lost(
-    method: Callable[Concatenate[Store, Arguments], Result],
-) -> Callable[Concatenate[Store, Arguments], Result]:
-    """Make a call again whose store has died with its keeper in the middle of it.
-
-    Nothing is left of what that store held, nor of what the call did to it; so the call is made to the store that comes
-    next, as if it had begun a moment later.  Where the same store ended the connection, nobody knows what was done.
-    """
-
-    @functools.wraps(method)
-    def call(self: Store, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        try:
-            return method(self, *args, **kwargs)
-        except StoreUnresponsiveError:
-            raise
-        except StoreConnectionError as error:
-            if self.is_closed or error.store in (None, self._use().welcome.store):
-                raise
-        return method(self, *args, **kwargs)
-
-    return call
-
-
-class _Call:
-    """One call: ``close()`` in another thread takes effect after it."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __enter__(self) -> Session:
-        self._session.connection.begin(id(self))
-        return self._session
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._session.connection.end(id(self))
-        if isinstance(error, StoreConnectionError):
-            error.store = self._session.welcome.store
-
-    def __del__(self) -> None:
-        # An interrupt may have fallen between the beginning and the block, or into the making of this.
-        session = getattr(self, "_session", None)
-        if session is not None:
-            session.connection.end(id(self))
-
-
-class Store:
+class Store(Terms):
     """A connection to this user's store on this machine.
 
     Args:
@@ -126,7 +76,17 @@ class Store:
     # --- put and get -------------------------------------------------------------------------------------------
 
     @once_more_if_lost
-    def put(self, obj: object, name: str | None = None, *, overwrite: bool = True, progress: bool = False) -> ObjectRef:
+    def put(
+        self,
+        obj: object,
+        name: str | None = None,
+        *,
+        overwrite: bool = True,
+        ttl: Duration | None = None,
+        lifetime: str = STORE,
+        pin: bool = False,
+        progress: bool = False,
+    ) -> ObjectRef:
         """Store a snapshot of an object.  Later changes of ``obj`` are not seen by anybody.
 
         What lives in the store already (a fetched array, a slice of one) is not copied: the new object refers to the
@@ -137,6 +97,10 @@ class Store:
             name: Publish it under this name, 1 to 128 bytes of UTF-8.  Without one, the object lives as long as a
                 reference or a view of it does in this process.
             overwrite: May it replace what is published under the name?  Who reads that keeps the old bytes.
+            ttl: Seconds, or text such as ``"10m"``, after which the name ends; see ``expire``.
+            lifetime: ``"kernel"``: the name ends with this connection: when this process ends, however it does, or
+                when this ``Store`` is closed and no view is left that was fetched through it.
+            pin: Keep the object from expiring and from being spilled; see ``pin``.
             progress: Show a progress bar if the copy takes longer than about a second.
 
         Returns:
@@ -146,6 +110,7 @@ class Store:
             UnpicklableError: The text names the path to the culprit.
             InvalidNameError, InvalidKeyError: The name cannot be one.
             ObjectExistsError: The name is taken and ``overwrite`` is false.
+            InvalidArgumentError, SettingError: ``ttl``, ``lifetime`` or ``pin`` make no sense, or there is no name.
             StoreFullError: It does not fit; the text says why and names the largest objects.
 
         Whatever is raised, the store is as it was; but if the answer to a put under a name is interrupted, or lost with
@@ -153,6 +118,9 @@ class Store:
         """
         if name is not None:
             encode_name(name)
+        terms = NO_TERMS
+        if ttl is not None or pin or lifetime is not STORE:
+            terms = terms_of(name, ttl, lifetime, pin)
         session = self._use()
         small = small_array(obj, session.label)
         if small is not None:
@@ -160,12 +128,12 @@ class Store:
             if ref is not None:
                 return ref
             with self._call() as session:
-                return publishing.publish(session, placed_as(small), name or "", overwrite)
+                return publishing.publish(session, placed_as(small), name or "", overwrite, terms)
         luggage = Luggage()
         packed = pack(obj, luggage.reducers)
         with self._call() as session, progress_of(packed.nbytes if progress else 0, name) as told:
             placed = place(packed, session.label, publishing.StoredBytes(session).find, luggage.contained(session))
-            return publishing.publish(session, placed, name or "", overwrite, told)
+            return publishing.publish(session, placed, name or "", overwrite, terms, told)
 
     def get(
         self, key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET
@@ -251,7 +219,7 @@ class Store:
         """
         name = check_key(key)
         with self._call() as session:
-            fields = (key, 0) if name is not None else _this_version(session, key)
+            fields = (key, 0) if name is not None else this_version(session, key)
             session.connection.request(m.Delete, *fields)
 
     @once_more_if_lost
@@ -302,7 +270,7 @@ class Store:
         """
         name = check_key(key)
         with self._call() as session:
-            fields = (key, 0) if name is not None else _this_version(session, key)
+            fields = (key, 0) if name is not None else this_version(session, key)
             facts: m.Facts = session.connection.request(m.Info, *fields)
             return listing.infos(session, [facts.object])[0]
 
@@ -441,14 +409,6 @@ class Store:
             session.wait_for_end()
         self.close()
 
-    def _call(self) -> _Call:
-        """The session, kept open until the call is over."""
-        retire_orphans()
-        session = self._use()
-        session.leases.drain()  # of an interrupt that fell into a finalizer, nobody else knows
-        session.connection.check()
-        return _Call(self._use())
-
     @property
     def session(self) -> Session:
         """The connection that calls go to, as far as is known."""
@@ -501,10 +461,3 @@ def _level_of_caller() -> int:
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("jupyter_shm.", "contextlib")):
         frame, level = frame.f_back, level + 1
     return level
-
-
-def _this_version(session: Session, ref: ObjectRef) -> tuple[str, int]:
-    """Name and id of what a reference means, if it is of this store."""
-    if ref.store != session.welcome.store:
-        raise ObjectNotFoundError(f"the object that {ref!r} means is gone: its store ended")
-    return ref.name, ref.id

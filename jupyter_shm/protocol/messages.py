@@ -89,6 +89,8 @@ class Commit(Message, frozen=True, tag="commit"):
     overwrite: bool  # False: refuse with `exists` when the name is taken
     id: Count = 0  # out of a nursery: the object's, one of those that were promised
     offset: Count = 0  # out of a nursery: where the object is, in bytes from the start of the heap
+    flags: Count = 0  # PINNED and KERNEL_LIFETIME of the index; only under a name
+    ttl_ns: Count = 0  # nanoseconds until its name ends; 0: never; only under a name
 
 
 class Abandon(Message, frozen=True, tag="abandon"):
@@ -112,6 +114,24 @@ class Delete(Message, frozen=True, tag="delete"):
     number: Count
     name: str  # "" to delete by id
     id: Count  # 0 to delete by name; both: only if the name still means this object
+
+
+class Pin(Message, frozen=True, tag="pin"):
+    """Keep an object from expiring and from being spilled, or do so no longer.  Answered by ``Done``."""
+
+    number: Count
+    name: str  # "" to go by the id
+    id: Count  # 0 to go by the name; both: only if the name still means this object
+    is_pinned: bool
+
+
+class Expire(Message, frozen=True, tag="expire"):
+    """Let a name end at another time.  Answered by ``Done``."""
+
+    number: Count
+    name: str  # "" to go by the id
+    id: Count  # 0 to go by the name; both: only if the name still means this object
+    ttl_ns: Count  # nanoseconds from now on; 0: never
 
 
 class Drop(Message, frozen=True, tag="drop"):
@@ -266,6 +286,8 @@ class ObjectFacts(msgspec.Struct, frozen=True, array_like=True):
     holders: tuple[int, ...]  # ids of clients that hold a lease on it; the first MAX_HOLDERS of them
     containers: int  # other objects whose bytes refer to this one's
     reads: int  # gets that had to build the object anew; at most 16,777,215 are told apart per client
+    flags: int = 0  # PINNED and KERNEL_LIFETIME of the index
+    expiry: int = 0  # when its name ends: nanoseconds of CLOCK_MONOTONIC; 0: never
 
 
 class Person(msgspec.Struct, frozen=True, array_like=True):
@@ -339,6 +361,8 @@ Request: TypeAlias = (
     | Abandon
     | Cancel
     | Delete
+    | Pin
+    | Expire
     | Drop
     | Hint
     | Look

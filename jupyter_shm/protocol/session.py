@@ -117,7 +117,7 @@ def _check_texts(message: messages.Request) -> None:
         texts, limit = message.names, messages.MAX_NAME
         if not 0 < message.count <= len(texts) <= messages.MAX_WAIT_NAMES:
             raise ProtocolError(f"a wait for {message.count} of {len(texts)} names", reason="illegal")
-    elif isinstance(message, (messages.Look, messages.Delete, messages.Info)):
+    elif isinstance(message, (messages.Look, messages.Delete, messages.Info, messages.Pin, messages.Expire)):
         texts, limit = (message.name,), messages.MAX_NAME
     else:
         return

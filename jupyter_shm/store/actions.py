@@ -56,6 +56,14 @@ class SetTail:
 
 
 @dataclass(slots=True)
+class SetDone:
+    """Write which of a client's requests about terms was carried out last: its row would say the same of a refusal."""
+
+    row: int
+    number: int
+
+
+@dataclass(slots=True)
 class SetLooking:
     """Write whether a client's ring is looked at without its telling."""
 
@@ -174,6 +182,7 @@ Action: TypeAlias = (
     | Promise
     | Publish
     | SetTail
+    | SetDone
     | SetLooking
     | SetName
     | ClearName

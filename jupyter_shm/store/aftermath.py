@@ -22,7 +22,7 @@ class Aftermath:
     Args:
         ledger: The books as they were restored.
         applied: The highest number of a request whose effect is in the slots, by id of the client.
-        ended: ``(client, number)`` of the Deletes whose objects are DYING.
+        ended: ``(client, number)`` of the requests that have ended objects, which are DYING.
         last_client: The highest id that was ever given to a client.
     """
 
@@ -31,11 +31,16 @@ class Aftermath:
     ended: frozenset[tuple[int, int]] = frozenset()
     last_client: int = 0
 
-    def answer(self, client: Client, request: m.Reserve | m.ReserveNursery | m.Commit | m.Delete) -> m.Answer:
+    def answer(
+        self, client: Client, request: m.Reserve | m.ReserveNursery | m.Commit | m.Delete | m.Pin | m.Expire
+    ) -> m.Answer:
         """Answer a request that is not to be carried out again."""
         number = request.number
         if isinstance(request, m.Delete):
             return m.Done(number) if (client.id, number) in self.ended else _again(number)
+        if isinstance(request, (m.Pin, m.Expire)):
+            is_done = client.done == number or (client.id, number) in self.ended
+            return m.Done(number) if is_done else _again(number)
         if not isinstance(request, m.Commit):
             return self._granted(client, request)
         object = self._made_by(client.id, number)

@@ -24,6 +24,8 @@ class Client:
     applied: int = 0  # number of the last request that changes something and was carried out, or refused
     reservations: dict[int, Reservation] = field(default_factory=dict)  # by id
     anonymous: dict[int, Object] = field(default_factory=dict)  # by id
+    bound: dict[int, Object] = field(default_factory=dict)  # by id: those whose names end with this connection
+    done: int = 0  # number of the last request about terms that was carried out
     tail: int = 0  # entries of its ring that were read
     is_looking: bool = False  # its row says that its ring is looked at without its telling
     look_at: float | None = None  # when to look at its ring, in seconds

@@ -8,13 +8,16 @@ from ..errors import InvalidKeyError, InvalidNameError
 from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..tables.alignment import rounded
-from ..tables.layout import FREE, LIVE
+from ..tables.layout import FREE, KERNEL_LIFETIME, LIVE, PINNED
+from ..tables.terms import Terms
 from . import report
-from .actions import Action, Publish, Send, SetName, SetState, WriteRecord
+from .actions import Action, Publish, Send, SetName, SetState, SetTerm, WriteRecord
+from .agreements import agree
 from .clients import Client
 from .entries import Nursery, Object, Reservation
 from .holders import Holders
 from .ledger import Ledger
+from .lifetimes import Lifetimes, expiry
 from .nurseries import Nurseries, record_of
 from .rows import applied, refused
 
@@ -26,6 +29,7 @@ class Commits:
         ledger: The books.
         holders: The clients' lease tables.
         nurseries: Knows what may be cut out of them.
+        lifetimes: Ends names by themselves.
         condemn: What the end of an object takes; the second argument: its name means another one already.
     """
 
@@ -34,20 +38,23 @@ class Commits:
         ledger: Ledger,
         holders: Holders,
         nurseries: Nurseries,
+        lifetimes: Lifetimes,
         condemn: Callable[[Object, bool], list[Action]],
     ) -> None:
         self._ledger = ledger
         self._holders = holders
         self._nurseries = nurseries
+        self._lifetimes = lifetimes
         self._condemn = condemn
 
-    def commit(self, client: Client, request: m.Commit, contained: tuple[int, ...]) -> list[Action]:
+    def commit(self, client: Client, request: m.Commit, contained: tuple[int, ...], now: float) -> list[Action]:
         """Make an object LIVE, or say why not.
 
         Args:
             client: Who asks.
             request: What it says.
             contained: Ids that the object's prefix in the heap lists.
+            now: Seconds.
         """
         entry = client.reservations.get(request.reservation)
         if entry is None or not self._may_seal(entry, request):
@@ -57,6 +64,9 @@ class Commits:
             name = encode_name(request.name) if request.name else b""
         except (InvalidNameError, InvalidKeyError) as error:
             return refused(client, request.number, error.reason, str(error))
+        if (request.flags or request.ttl_ns) and (not name or request.flags & ~(PINNED | KERNEL_LIFETIME)):
+            text = f"an object {request.name!r} cannot have the flags {request.flags} and {request.ttl_ns} ns to live"
+            return refused(client, request.number, "invalid-argument", text)
         old = self._ledger.names.get(request.name) if name else None
         if old is not None and not request.overwrite:
             return refused(client, request.number, "exists", report.exists(old, self._ledger))
@@ -65,7 +75,7 @@ class Commits:
             if not self._may_contain(client, id):
                 text = f"object {id}, whose bytes the new one refers to, is gone; put a copy of the data"
                 return refused(client, request.number, "contained-gone", text)
-        return self._seal(client, request, entry, name, old, contained)
+        return self._seal(client, request, entry, name, old, contained, now)
 
     def _seal(
         self,
@@ -75,6 +85,7 @@ class Commits:
         name: bytes,
         old: Object | None,
         contained: tuple[int, ...],
+        now: float,
     ) -> list[Action]:
         facts = {
             "name": request.name,
@@ -93,12 +104,13 @@ class Commits:
             size = rounded(request.nbytes)
             self._ledger.cut(entry, request.offset, size)
             object = self._ledger.seal_piece(entry, request.id, (request.offset, size), **facts)
-            actions = [Publish(object.slot, record_of(object, name))]
+            actions = [*self._agree(object, request, now), Publish(object.slot, record_of(object, name))]
         else:
             del client.reservations[entry.id]
             object = self._ledger.seal(entry, **facts)
             actions = [
                 WriteRecord(object.slot, record_of(object, name)),
+                *self._agree(object, request, now),
                 SetState(object.slot, object.generation, LIVE),
                 SetState(entry.slot, entry.generation, FREE),
             ]
@@ -112,6 +124,13 @@ class Commits:
         replaced = (old.version, self._ledger.label(old)) if old else (0, "")
         answer = m.Committed(request.number, object.id, object.version, *replaced)
         return [*actions, applied(client, request.number), Send(client.conn, answer)]
+
+    def _agree(self, object: Object, request: m.Commit, now: float) -> list[SetTerm]:
+        if not (request.flags or request.ttl_ns):
+            return []
+        actions = agree(object, Terms(request.flags, expiry(request.ttl_ns, now)))
+        self._lifetimes.begin(object)
+        return actions
 
     def _may_seal(self, entry: Reservation | None, request: m.Commit) -> bool:
         if entry is None:

@@ -18,6 +18,7 @@ import msgspec
 
 from ..protocol import messages as m
 from ..tables.layout import FREE, MAX_CLIENTS, RESERVED, Record, object_id
+from ..tables.terms import NO_TERMS
 from . import report
 from .actions import (
     Action,
@@ -27,6 +28,7 @@ from .actions import (
     OpenTable,
     Punch,
     Send,
+    SetDone,
     SetEnder,
     SetLooking,
     SetReads,
@@ -44,6 +46,7 @@ from .entries import Nursery
 from .holders import Holders
 from .inquiries import Identity, Inquiries
 from .ledger import Ledger, Object, Reservation
+from .lifetimes import Lifetimes
 from .nurseries import Nurseries
 from .reclaim import Reclaim
 from .references import References
@@ -53,7 +56,7 @@ IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
 
 
-CHANGES = (m.Reserve, m.ReserveNursery, m.Commit, m.Delete)
+CHANGES = (m.Reserve, m.ReserveNursery, m.Commit, m.Delete, m.Pin, m.Expire)
 """Requests that change something: their numbers are in the rows."""
 
 
@@ -89,7 +92,8 @@ class Core:
         self._reclaim = Reclaim(ledger, holders)
         self.references = References(ledger, holders, self.clients, self._condemn)
         self._nurseries = Nurseries(ledger, holders, self.admission, self.references.drop)
-        self._commits = Commits(ledger, holders, self._nurseries, self._condemn)
+        self._lifetimes = Lifetimes(ledger, self.clients, self._condemn)
+        self._commits = Commits(ledger, holders, self._nurseries, self._lifetimes, self._condemn)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
             m.Forked: self._forked,
             m.Reserve: self._reserve,
@@ -98,6 +102,8 @@ class Core:
             m.Abandon: self._abandon,
             m.Cancel: self._cancel,
             m.Delete: self._delete,
+            m.Pin: self._lifetimes.pin,
+            m.Expire: self._lifetimes.expire,
             m.Drop: self._drop,
             m.Hint: self._hint,
             m.Clients: self._people,
@@ -146,7 +152,7 @@ class Core:
         if any(id not in self.ledger.objects for id in contained):
             told = self._nurseries.read_all(now)  # another one may just have made it
         self.ledger.warm.note_put(now)
-        actions = self._commits.commit(client, commit, contained)
+        actions = self._commits.commit(client, commit, contained, now)
         return [*told, *actions, *self.inquiries.announce(commit.name)]
 
     def refused(self, conn: int, number: int, reason: str, text: str) -> list[Action]:
@@ -173,6 +179,8 @@ class Core:
         self._reclaim.forget(client.id, now)
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
         actions = [*told, *actions]
+        for object in list(client.bound.values()):
+            actions += self._condemn(object)
         actions += self.references.hung_up(client, now)
         for slot, generation, _count, reads in self.holders.touched(client.id):
             total = self._reclaim.lease_ended(object_id(slot, generation), reads, now)
@@ -220,6 +228,7 @@ class Core:
         """All sockets were drained: free what can be freed, and decide about those who wait for room."""
         self._stamp(now)
         actions = self._nurseries.read_all(now) if self._asking else self._nurseries.look(now)
+        actions += self._lifetimes.look(now)
         actions += self.references.look(now)
         actions += self._reclaim.look(now)
         for object in self._reclaim.take_returning():
@@ -271,7 +280,7 @@ class Core:
         times = self.admission.deadlines(now)
         due = self._reclaim.next_look()
         others = (due, self.ledger.warm.deadline(now), self._nurseries.next_look(), self.references.deadline())
-        times += [time for time in others if time is not None]
+        times += [time for time in (*others, self._lifetimes.deadline()) if time is not None]
         if not self.clients and not self.ledger.objects:
             times.append(self._idle_since + IDLE_EXIT)
         return min(times, default=None)
@@ -287,7 +296,9 @@ class Core:
 
     # --- after a store that died --------------------------------------------------------------------------------
 
-    def resume(self, conn: int, id: int, row: int, hello: m.Hello, number: int, tail: int, now: float) -> None:
+    def resume(
+        self, conn: int, id: int, row: int, hello: m.Hello, number: int, tail: int, done: int, now: float
+    ) -> None:
         """Go on with a client that an earlier store has welcomed.
 
         Args:
@@ -297,10 +308,11 @@ class Core:
             hello: The same.
             number: What the row says.
             tail: The same.
+            done: The same.
             now: Seconds.
         """
         client = self.clients.resume(conn, id, row, hello, max(number, self.aftermath.applied.get(id, 0)))
-        client.tail = tail
+        client.tail, client.done = tail, done
         self._nurseries.resume(client, now)
 
     def recover(self) -> list[Action]:
@@ -316,6 +328,7 @@ class Core:
             else:
                 actions += self._give_back(entry)
         actions += self.references.recover()
+        actions += self._lifetimes.recover()
         self._reclaim.resume()
         return actions
 
@@ -342,7 +355,7 @@ class Core:
         welcome = m.Welcome(client.id, client.row, us.store, us.pid, self.ledger.capacity, us.package, us.python)
         if not is_new:
             return [Send(conn, welcome)]  # seen again: the store died before it was known that it had been welcomed
-        fresh: list[Action] = [SetTail(client.row, 0), SetLooking(client.row, False)]
+        fresh: list[Action] = [SetTail(client.row, 0), SetLooking(client.row, False), SetDone(client.row, 0)]
         fresh.append(SetRow(client.row, client.id, 0))
         return [*fresh, OpenTable(conn, client.id), NoteClient(conn), Send(conn, welcome)]
 
@@ -435,6 +448,8 @@ class Core:
         publisher = None if object.name else self.clients.by_id(object.client)
         if publisher is not None:
             publisher.anonymous.pop(object.id, None)
+        if object.terms is not NO_TERMS:
+            self._lifetimes.forget(object)
         return self._reclaim.condemn(object, keep_name)
 
     def _release(self, client: Client, entry: Reservation) -> list[Action]:

@@ -23,6 +23,7 @@ from ..linux.limits import machine_memory
 from ..protocol import messages as m
 from ..protocol import wire
 from ..protocol.session import DISCARDING, RESUMED
+from ..tables.terms import TermsTable
 from . import actions as a
 from . import succession
 from .core import Core
@@ -119,8 +120,9 @@ class Daemon:
         peer.client, peer.leases = note.client, TableMemory(note.client, table)
         self._core.holders.add(note.client, peer.leases.table)
         owner, number = self._regions.index.row(note.row)
-        number, tail = (number, self._regions.index.tail(note.row)) if owner == note.client else (0, 0)
-        self._core.resume(conn, note.client, note.row, note.hello, number, tail, time.monotonic())
+        index, is_ours = self._regions.index, owner == note.client
+        said = (number, index.tail(note.row), TermsTable(index.words).done(note.row)) if is_ours else (0, 0, 0)
+        self._core.resume(conn, note.client, note.row, note.hello, *said, time.monotonic())
         self._epoll.register(conn, peer.mask)
 
     def recover(self, has_crashed: bool) -> None:
@@ -142,6 +144,9 @@ class Daemon:
             culprit.consume()
         for peer, packet in applied.items():
             self._receive(peer, packet)
+        for peer, packet in succession.begun(others).items():
+            if not peer.is_ended:
+                self._receive(peer, packet)
 
     def resume_wait(self, client: int, packet: bytes) -> None:
         """Go on with a wait that an earlier store has taken out of its queue."""

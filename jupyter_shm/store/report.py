@@ -28,6 +28,8 @@ def facts(object: Object, ledger: Ledger, holders: Holders) -> m.ObjectFacts:
         holders=tuple(holders.clients(object.slot, object.generation)[: m.MAX_HOLDERS]),
         containers=object.containers,
         reads=object.reads + holders.reads(object.slot, object.generation),
+        flags=object.terms.flags,
+        expiry=object.terms.expiry,
     )
 
 

@@ -43,7 +43,8 @@ class Restored:
         ledger: The books, as they are when the repairs have been carried out.
         repairs: What is to be written to the index, in this order, before anybody is served.
         applied: The highest number of a request whose effect is in the slots, by id of the client.
-        ended: ``(client, number)`` of the Deletes whose objects are DYING, or will be when they are repaired.
+        ended: ``(client, number)`` of the requests that have ended objects, which are DYING, or will be when they are
+            repaired.
         last_client: The highest client id that is mentioned anywhere.
         damaged: What is wrong, by slot, for the log.
     """

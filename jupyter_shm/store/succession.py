@@ -11,6 +11,7 @@ from zlib import crc32
 
 from ..errors import ProtocolError
 from ..linux import packets
+from ..protocol import messages as m
 from ..protocol import wire
 from ..tables.index import IndexWriter
 from .core import Core
@@ -44,6 +45,15 @@ def applied(core: Core, heads: Heads) -> Heads:
     return {peer: packet for peer, packet in heads.items() if _was_applied(core, peer, packet)}
 
 
+def begun(heads: Heads) -> Heads:
+    """Those that may be half done, and are done again before anybody is served: nobody can tell then.
+
+    Args:
+        heads: Packets that were not carried out, as far as their clients' rows say.
+    """
+    return {peer: packet for peer, packet in heads.items() if isinstance(_request(packet), (m.Pin, m.Expire))}
+
+
 def culprit(index: IndexWriter, heads: Heads, has_crashed: bool) -> Peer | None:
     """At whose packet the store died so often that it must be the packet; the deaths are counted in the index.
 
@@ -69,7 +79,12 @@ def culprit(index: IndexWriter, heads: Heads, has_crashed: bool) -> Peer | None:
 
 
 def _was_applied(core: Core, peer: Peer, packet: packets.Packet) -> bool:
+    request = _request(packet)
+    return request is not None and core.was_applied(peer.fd, request)
+
+
+def _request(packet: packets.Packet) -> m.Request | None:
     try:
-        return core.was_applied(peer.fd, wire.decode_request(packet.data))
+        return wire.decode_request(packet.data)
     except ProtocolError:
-        return False
+        return None

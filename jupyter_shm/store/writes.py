@@ -22,6 +22,7 @@ def writes(index: IndexWriter) -> dict[type, Callable[..., None]]:
         a.SetRow: lambda do: index.set_row(do.row, do.client, do.number),
         a.SetTail: lambda do: index.set_tail(do.row, do.tail),
         a.SetLooking: lambda do: index.set_looking(do.row, do.is_looking),
+        a.SetDone: lambda do: terms.set_done(do.row, do.number),
         a.SetEnder: lambda do: index.set_ender(do.slot, do.client, do.number),
         a.SetReads: lambda do: index.set_reads(do.slot, do.reads),
         a.SetTerm: lambda do: terms.set(do.slot, do.term, do.value),

@@ -50,9 +50,10 @@ WORD_AT_WORK, WORD_SUSPECT, WORD_SUSPECT_SUM = 10, 11, 12
 when the store process died last (0: none), and that packet's CRC-32 with, above it, what its deaths count."""
 
 ROWS_BASE, ROW_SIZE = PAGE, 64
-ROW_CLIENT, ROW_NUMBER, ROW_TAIL, ROW_LOOKING = 0, 1, 2, 3
+ROW_CLIENT, ROW_NUMBER, ROW_TAIL, ROW_LOOKING, ROW_DONE = 0, 1, 2, 3, 4
 """Row: client id (0: the row is free), number of the last request that was applied, entries of its ring that were read
-(tables/ring.py), 1 while the store looks at the ring by itself."""
+(tables/ring.py), 1 while the store looks at the ring by itself, number of the last request about terms that was carried
+out, and not refused."""
 
 HASH_BASE = 512 << 10
 MIN_HASH_BITS, MAX_HASH_BITS = 12, 21

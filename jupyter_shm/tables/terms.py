@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .layout import PAGE, TERM_EXPIRY, TERM_FLAGS, TERM_SPILLED, TERMS_BASE, TERMS_SIZE, WORD
+from .layout import PAGE, ROW_DONE, TERM_EXPIRY, TERM_FLAGS, TERM_SPILLED, TERMS_BASE, TERMS_SIZE, WORD, row_word
 
 _FIRST_WORD, _WORDS = TERMS_BASE // WORD, TERMS_SIZE // WORD
 _WHOLE = struct.Struct(f"=3Q{TERMS_SIZE - 3 * WORD}x")
@@ -59,15 +59,18 @@ class TermsTable:
         """Write one of the TERM_* of a slot."""
         self.words[term_word(slot, term)] = value
 
+    def done(self, row: int) -> int:
+        """Number of the last request about terms that was carried out, of the client that has this row."""
+        return self.words[row_word(row) + ROW_DONE]
+
+    def set_done(self, row: int, number: int) -> None:
+        """Say which one that is."""
+        self.words[row_word(row) + ROW_DONE] = number
+
 
 def changes(old: Terms, new: Terms) -> list[tuple[int, int]]:
-    """What is to be written so that the terms of a slot are others: ``(term, value)`` of each, in this order.
-
-    The expiry comes before the flags, so that an object whose pin is taken away expires when its time has come, and
-    not before that is known.
-    """
-    order = (TERM_EXPIRY, TERM_FLAGS, TERM_SPILLED)
-    return [(term, new[term]) for term in order if old[term] != new[term]]
+    """What is to be written so that the terms of a slot are others: ``(term, value)`` of each."""
+    return [(term, new[term]) for term in (TERM_FLAGS, TERM_EXPIRY, TERM_SPILLED) if old[term] != new[term]]
 
 
 def written(data: bytes | memoryview, first: int = 0) -> Iterator[tuple[int, Terms]]:

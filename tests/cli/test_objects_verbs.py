@@ -57,7 +57,7 @@ def test_the_store_is_taken_from_the_environment(cli, monkeypatch: pytest.Monkey
         ([], "VERB"),
         (["fly"], "invalid choice: 'fly'"),
         (["ls", "--anon"], "unrecognized arguments: --anon"),
-        (["rm"], "required: name"),
+        (["pin"], "required: name"),
         (["start", "--capacity", "lots"], "is 'lots'; expected a number of bytes above 0"),
         (["ls", "--store", "a/b"], "store name 'a/b' cannot be used"),
         (["--store", "", "ls"], "store name '' cannot be used"),
@@ -152,6 +152,9 @@ def test_ls_for_programs_tells_all_facts_in_units_of_one(cli, store: Store):
         "reads": 1,
         "containers": 0,
         "id": info.id,
+        "pinned": False,
+        "expires": None,
+        "lifetime": "store",
         "memory": info.explain(),
     }
     del held
@@ -219,7 +222,9 @@ def test_info_for_programs_is_one_object(cli, store: Store):
     assert json.loads(cli("info", "grid", "--json").stdout)["nbytes"] == 80
 
 
-@pytest.mark.parametrize("words", [["info", "nix"], ["info", "nix", "--json"], ["rm", "nix"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["info", "nix"], ["info", "nix", "--json"], ["rm", "nix"], ["pin", "nix"], ["unpin", "nix"]], ids=" ".join
+)
 def test_a_name_that_nobody_published_is_told(cli, store: Store, words: list[str]):
     done = cli(*words)
 
@@ -256,3 +261,51 @@ def test_rm_leaves_readers_their_bytes(cli, store: Store):
     store.put(np.zeros(1000), "other")
 
     assert (held == np.arange(1000)).all()
+
+
+def test_rm_takes_patterns(cli, store: Store):
+    for name in ("tmp1", "tmp2", "run[1]", "run1", "keep"):
+        store.put(1, name)
+
+    done = cli("rm", "tmp*", "run[1]", "q*")
+
+    assert (done.returncode, done.stdout) == (1, "deleted 2 names: 'tmp1', 'tmp2'\ndeleted 'run[1]'\n")
+    assert complaint(done) == "no published name matches 'q*'"
+    assert store.keys() == ["keep", "run1"]
+
+
+def test_rm_all_takes_every_name(cli, store: Store):
+    for number in range(12):
+        store.put(1, f"{number:02}")
+
+    assert cli("rm", "--all").stdout.endswith("'08', '09' and 2 more\n")
+    assert store.keys() == []
+    assert cli("rm", "--all").stdout == "the store is empty\n"
+
+
+@pytest.mark.parametrize("words", [["rm"], ["rm", "--all", "x"]], ids=" ".join)
+def test_rm_wants_to_be_told_what(cli, store: Store, words: list[str]):
+    store.put(1, "x")
+
+    done = cli(*words)
+
+    assert done.returncode == 2
+    assert "say what to delete" in complaint(done)
+    assert store.keys() == ["x"]
+
+
+# --- pin and unpin ----------------------------------------------------------------------------------------------------
+
+
+def test_pin_and_unpin_say_what_they_did(cli, store: Store):
+    store.put(1, "x", ttl=1000)
+    store.put(1, "y")
+
+    done = cli("pin", "x", "nix", "y")
+
+    assert (done.returncode, done.stdout) == (1, "pinned 'x'\npinned 'y'\n")
+    assert "'nix'" in complaint(done)
+    assert store.info("x").pinned
+    assert store.info("y").pinned
+    assert cli("unpin", "x").stdout == "unpinned 'x'\n"
+    assert not store.info("x").pinned

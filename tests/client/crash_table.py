@@ -167,6 +167,7 @@ def _serve(control: socket.socket) -> None:
 def _play(control: socket.socket) -> None:
     names: dict[str, Any] = {"os": os, "shm": shm, "m": m, "same": same}
     names |= {"full": full, "large": large, "little": little, "have_ring_read": lambda: have_ring_read(names["store"])}
+    names["gone"] = lambda name: gone(names["store"], name)
     names |= {"held": lambda: held(names["store"]), "wait_and_put": lambda: wait_and_put(names["store"])}
     names["waiting"] = lambda: Waiting(names["store"])
     control.send(pickle.dumps((True, os.getpid(), [])))
@@ -233,6 +234,11 @@ def held(store: Store) -> None:
     assert eventually(lambda: store.stats().held)
 
 
+def gone(store: Store, name: str) -> bool:
+    """Wait until a name has ended."""
+    return eventually(lambda: name not in store)
+
+
 # --- The witness ------------------------------------------------------------------------------------------------------
 
 
@@ -243,10 +249,18 @@ class State:
     Attributes:
         names: Value and version of each name.
         nameless: Objects without a name: anonymous ones, and those that are still read or contained.
+        terms: What was agreed about names, if anything was.
     """
 
     names: dict[str, tuple[int, int]] = field(default_factory=dict)
     nameless: int = 0
+    terms: dict[str, str] = field(default_factory=dict)
+
+
+def _terms(info: shm.ObjectInfo) -> str:
+    """Without the time that is left."""
+    said = {"pinned": info.pinned, "expires": info.expires is not None, "kernel": info.lifetime == "kernel"}
+    return " ".join(word for word, is_said in said.items() if is_said)
 
 
 class World:
@@ -350,9 +364,11 @@ class World:
 
     def look(self) -> State:
         """What there is now, and whole."""
-        found = {info.name: (same(self.store.get(info.name)), info.version) for info in self.store.list()}
+        infos = self.store.list()
+        found = {info.name: (same(self.store.get(info.name)), info.version) for info in infos}
         assert found.pop(STANDING) == (77, 1)
-        return State(found, self.store.stats().objects - len(found) - 1)
+        terms = {info.name: _terms(info) for info in infos if info.terms}
+        return State(found, self.store.stats().objects - len(found) - 1, terms)
 
     def check(self, *allowed: State, clients: int) -> State:
         """Hold what there is to what there may be.

@@ -81,8 +81,7 @@ def test_a_cancelled_wait_leaves_no_connection_and_no_busy_thread(store):
 
     async def main():
         task = asyncio.ensure_future(store.aget("never", timeout=None))
-        while store.stats().clients < 2:
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(eventually, lambda: store.stats().clients == 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

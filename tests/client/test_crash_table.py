@@ -159,6 +159,50 @@ ROWS = {
         State({"y": (1, 1)}, 1),
         f"{PUT_OUTER}; store.delete('x')",
     ),
+    "put on terms": Row(
+        ("Commit",),
+        "store.put(full(2), 'x', ttl=1000, pin=True).version",
+        2,
+        State({"x": (2, 2)}, terms={"x": "pinned expires"}),
+        State({"x": (1, 1)}, terms={"x": "expires"}),
+        "store.put(full(1), 'x', ttl=1000)",
+    ),
+    "large put on terms": Row(
+        ("Commit",),
+        "store.put(large(2), 'x', ttl=1000, pin=True).version",
+        1,
+        State({"x": (2, 1)}, terms={"x": "pinned expires"}),
+    ),
+    "put for as long as it lives": Row(
+        ("Commit", "hang-up"),
+        "[store.put(large(2), 'x', lifetime='kernel').version, store.close()][0]",
+        1,
+        State(),
+        connections=0,
+    ),
+    "pin": Row(("Pin",), "store.pin('x')", None, State({"x": (1, 1)}, terms={"x": "pinned"}), X, PUT_X),
+    "unpin": Row(
+        ("Pin",), "store.unpin('x')", None, X, State({"x": (1, 1)}, terms={"x": "pinned"}), f"{PUT_X[:-1]}, pin=True)"
+    ),
+    "unpin what is over": Row(
+        ("Pin",),
+        "store.unpin('x')",
+        None,
+        State({}, 1),
+        State({"x": (1, 1)}, terms={"x": "pinned expires"}),
+        f"{PUT_X[:-1]}, pin=True, ttl=1e-9)",
+        views=("x",),
+    ),
+    "expire": Row(("Expire",), "store.expire('x', 1000)", None, State({"x": (1, 1)}, terms={"x": "expires"}), X, PUT_X),
+    "expiry": Row(("settle",), "[store.expire('x', 1e-9), gone('x')][1]", True, State({}, 1), X, PUT_X, views=("x",)),
+    "end of a publisher": Row(
+        ("hang-up",),
+        "",
+        None,
+        X,
+        State({"x": (1, 1), "y": (2, 1), "z": (3, 1)}, terms={"y": "kernel", "z": "pinned kernel"}),
+        f"{PUT_X}; store.put(full(2), 'y', lifetime='kernel'); store.put(large(3), 'z', lifetime='kernel', pin=True)",
+    ),
     "restart": Row(
         ("restart",),
         "[os.kill(store.stats().pid, 9), store.put(full(2), 'x').version][1]",
@@ -244,7 +288,10 @@ class Trial:
 
     def holds_without_client(self) -> None:
         """What must hold when the client has died in its call."""
-        allowed = [State(one.names, max(0, one.nameless - self.row.own)) for one in (self.row.after, self.row.before)]
+        allowed = [
+            State(one.names, max(0, one.nameless - self.row.own), one.terms)
+            for one in (self.row.after, self.row.before)
+        ]
         self.world.check(*allowed, clients=1 + (self.waiter is not None))
 
     def withdraw(self) -> list[str]:

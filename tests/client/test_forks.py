@@ -493,8 +493,7 @@ def test_a_child_keeps_what_its_parent_lets_go_of_before_the_store_has_heard_of_
         mine["view"] = store.get(mine["ref"])
         other = Forked(child)
         mine.clear()
-        stats = store.stats()
-        assert stats.objects - stats.names == 2  # which the child holds
+        assert (stats := store.stats()).objects - stats.names == 2  # which the child holds
         store.put(np.full(20_000, -1), "noise")
         stop.go()
         assert other.result() == (True, True)

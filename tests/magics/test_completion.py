@@ -36,6 +36,9 @@ def filled(shell):
         "%shm_info ",
         "shm_info ",
         "%shm_rm ",
+        "%shm_rm --all ",
+        "%shm_pin ",
+        "%shm_unpin beta ",
         "%shm_ls ",
         "%shm_put one --name ",
     ],
@@ -74,7 +77,8 @@ def test_hidden_variables_complete_only_when_asked_for(filled):
 
 def test_options_complete(filled):
     assert filled.completions("%shm_get a --t") == ["%shm_get a --timeout"]
-    assert filled.completions("%shm_put --") == ["%shm_put --name", "%shm_put --no-overwrite", "%shm_put --rebind"]
+    options = ["lifetime", "name", "no-overwrite", "pin", "rebind", "ttl"]
+    assert filled.completions("%shm_put --") == [f"%shm_put --{option}" for option in options]
 
 
 def test_an_option_that_was_given_is_not_offered_again(filled):
@@ -122,3 +126,10 @@ def test_a_store_that_does_not_answer_keeps_nobody_waiting(runtime_folder, monke
 
         # Whoever asked is still waiting for an answer.
         assert "jupyter_shm completion" in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_an_option_may_be_completes(filled):
+    assert filled.completions("%shm_put one --lifetime ") == [
+        "%shm_put one --lifetime store",
+        "%shm_put one --lifetime kernel",
+    ]

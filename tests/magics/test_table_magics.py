@@ -96,9 +96,9 @@ def test_rm_deletes_nothing_when_a_name_is_missing(filled):
         ("%shm_ls a b", "%shm_ls: unrecognized arguments: b. %shm_ls? shows the usage."),
         ("%shm_info", "%shm_info: the following arguments are required: name"),
         ("%shm_info nope", "%shm_info: nothing is published under 'nope'"),
-        ("%shm_rm", "%shm_rm: the following arguments are required: name"),
-        ("%shm_rm --all", "%shm_rm: "),
-        ("%shm_rm 'a*'", "%shm_rm: nothing is published under 'a*'; nothing was deleted"),
+        ("%shm_rm", "%shm_rm: say what to delete: names, a pattern such as 'tmp*', or --all alone for every name"),
+        ("%shm_rm --all array", "%shm_rm: say what to delete"),
+        ("%shm_rm 'a*' nope", "%shm_rm: nothing is published under 'nope'; nothing was deleted"),
     ],
 )
 def test_a_mistake_is_one_line(filled, line, hint):
@@ -131,7 +131,7 @@ def test_another_connection_is_made_when_the_store_ended(filled, capsys):
 
 # --- Loading ----------------------------------------------------------------------------------------------------------
 
-MAGICS = {"shm_put", "shm_get", "shm_ls", "shm_info", "shm_rm", "shm_who", "shm_release"}
+MAGICS = {"shm_put", "shm_get", "shm_ls", "shm_info", "shm_rm", "shm_pin", "shm_unpin", "shm_who", "shm_release"}
 FAMILIES = {"JupyterShm", "Grips"}
 
 

@@ -19,6 +19,8 @@ class Kept:
     contained: tuple[int, ...]
     client: int  # id
     request: int
+    flags: int = 0
+    expiry: int = 0  # nanoseconds
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ from pure_store import PureStore
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.reclaim import GRACE
-from jupyter_shm.tables.layout import DYING, FREE, LIVE, slot_of
+from jupyter_shm.tables.layout import DYING, FREE, KERNEL_LIFETIME, LIVE, PINNED, slot_of
 from jupyter_shm.tables.prefix import pack_prefix
 from jupyter_shm.tables.ring import COMMIT
 
@@ -69,6 +69,22 @@ class CoreModel(RuleBasedStateMachine):
         assert actor.end.welcome is not None
         actor.end.answers.clear()
         self.actors.append(actor)
+
+    def _expire(self) -> None:
+        """The store has done what was due: what could end by now has ended."""
+        for id in tuple(self.named.values()):
+            kept = self.kept[id]
+            if kept.expiry and not kept.flags & PINNED and kept.expiry / 1e9 <= self.store.now:
+                self._forget(id)
+
+    def _leave(self, actor: Actor) -> None:
+        """A client hangs up: names that were to end with it end."""
+        for name, id in tuple(self.named.items()):
+            if self.kept[id].client == actor.end.id and self.kept[id].flags & KERNEL_LIFETIME:
+                self.changing[name] = self.kept[id].data
+                self._forget(id)
+        actor.end.hang_up()
+        self.changing = {}
 
     def _hear(self) -> None:
         """Note what the store has read of the rings, as their rows say."""

@@ -99,8 +99,10 @@ class Revived(PureStore):
                 self.noted.add(known.conn)
                 core.holders.add(known.id, store.core.holders._tables[known.id])
                 owner, number = self.reader.row(known.row)
-                number, tail = (number, self.reader.tail(known.row)) if owner == known.id else (0, 0)
-                core.resume(known.conn, known.id, known.row, known.hello, number, tail, self.now)
+                said = (number, self.reader.tail(known.row), self.terms.done(known.row))
+                core.resume(
+                    known.conn, known.id, known.row, known.hello, *(said if owner == known.id else (0, 0, 0)), self.now
+                )
         self.perform(core.recover())
 
     def end_all(self) -> None:

@@ -13,7 +13,7 @@ from pure_store import PureClient, PureStore
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.extents import rounded
-from jupyter_shm.tables.layout import LIVE, generation_of, slot_of
+from jupyter_shm.tables.layout import LIVE, PINNED, generation_of, slot_of
 from jupyter_shm.tables.prefix import pack_prefix
 
 
@@ -24,6 +24,7 @@ class Moment(NamedTuple):
     anonymous: frozenset[int]  # ids; when the rings have been read
     reserved: frozenset[tuple[int, int]]  # ids of client and reservation
     applied: dict[int, int]  # by id of the client, as the rows say when they have been raised
+    terms: frozenset[tuple[int, int, int]]  # ids, flags and expiries of those that have a name
 
 
 class History:
@@ -64,24 +65,41 @@ class History:
         for moment, applied in zip((*between, after), numbers, strict=True):
             assert moment in {before, after}, "half a request"
             if before != after:
-                assert (applied >= number) == (moment == after), "its number says something else"
+                is_done = moment == after
+                # What is agreed is agreed again by the next store, which begins with that: it may be done already.
+                is_done_again = kind in {m.Pin, m.Expire} and is_done
+                assert (applied >= number) == is_done or is_done_again, "its number says something else"
         return answer
 
-    def put(self, client: PureClient, name: str, nbytes: int = 300, contained: tuple[int, ...] = ()) -> int | None:
+    def put(
+        self,
+        client: PureClient,
+        name: str,
+        nbytes: int = 300,
+        contained: tuple[int, ...] = (),
+        terms: tuple[int, int] = (0, 0),
+    ) -> int | None:
         """Reserve, fill and commit; the id, or ``None`` when it was refused."""
         reserved = self.reserve(client, nbytes)
-        return None if reserved is None else self.commit(client, reserved.id, name, contained)
+        return None if reserved is None else self.commit(client, reserved.id, name, contained, terms)
 
     def reserve(self, client: PureClient, nbytes: int) -> m.Reserved | None:
         reserved = self.ask(client, m.Reserve, nbytes)
         return reserved if isinstance(reserved, m.Reserved) else None
 
-    def commit(self, client: PureClient, id: int, name: str, contained: tuple[int, ...] = ()) -> int | None:
+    def commit(
+        self,
+        client: PureClient,
+        id: int,
+        name: str,
+        contained: tuple[int, ...] = (),
+        terms: tuple[int, int] = (0, 0),
+    ) -> int | None:
         entry = self.store.ledger.reservations[id]
         data = pack_prefix(contained, b"") + self.filled.pop(id)[64:]
         assert len(data) <= entry.extent, "these containment lists fit one line"
         self.store.heap[entry.offset : entry.offset + len(data)] = self._pending = data
-        answer = self.ask(client, m.Commit, id, name, len(data), 8, 1, True)
+        answer = self.ask(client, m.Commit, id, name, len(data), 8, 1, True, 0, 0, *(terms if name else (0, 0)))
         if not isinstance(answer, m.Committed):
             self.filled[id] = data
             return None
@@ -116,13 +134,15 @@ class History:
         self._step(write)
         assert self._moments[-1].anonymous == {*self._moments[0].anonymous, piece.id}
 
-    def commit_piece(self, piece: Piece, name: str, contained: tuple[int, ...] = ()) -> None:
+    def commit_piece(
+        self, piece: Piece, name: str, contained: tuple[int, ...] = (), terms: tuple[int, int] = (0, 0)
+    ) -> None:
         """Commit a piece by a message."""
         client = self.nurseries[piece.nursery].client
         _, data = self.open.pop(piece.id)
         data = self._pending = pack_prefix(contained, b"") + data[64:]
         self.store.heap[piece.offset : piece.offset + len(data)] = data
-        facts = (name, len(data), 8, 1, True, piece.id, piece.offset)
+        facts = (name, len(data), 8, 1, True, piece.id, piece.offset, *(terms if name else (0, 0)))
         if not isinstance(self.ask(client, m.Commit, piece.nursery, *facts), m.Committed):
             self.open[piece.id] = piece, data
 
@@ -171,8 +191,10 @@ class History:
     def hang_up(self, client: PureClient) -> None:
         """A client goes."""
         self._let_go(client, None)
+        bound = frozenset((one.name, id) for id, one in client.store.core.clients[client.conn].bound.items())
         self._step(client.hang_up)
-        self._check_endings()
+        self._check_endings(bound)
+        assert not self._moments[-1].names & bound
 
     def advance(self, seconds: float) -> None:
         """Time goes on."""
@@ -181,15 +203,21 @@ class History:
             answers, client.answers = client.answers, []
             for answer in answers:
                 self._learn(answer)
-        assert all(moment.names == self._moments[0].names for moment in self._moments)
-
-    def _check_endings(self) -> None:
-        names, anonymous, reserved, _ = self._moments[0]
+        first, names = self._moments[0], self._moments[0].names
+        over = {id for id, flags, expiry in first.terms if is_over(flags, expiry, self.store.now)}
         for moment in self._moments:
-            assert moment.names == names
-            assert moment.anonymous <= anonymous
-            assert moment.reserved <= reserved
-            _, anonymous, reserved, _ = moment
+            assert moment.names <= names, "a name has come back"
+            assert {id for _, id in first.names - moment.names} <= over, "a name has ended too early"
+            names = moment.names
+        assert not {id for _, id in names} & over, "a name has not ended"
+
+    def _check_endings(self, bound: frozenset[tuple[str, int]] = frozenset()) -> None:
+        first, before = self._moments[0], self._moments[0]
+        for moment in self._moments:
+            assert first.names - bound <= moment.names <= before.names
+            assert moment.anonymous <= before.anonymous
+            assert moment.reserved <= before.reserved
+            before = moment
 
     def _learn(self, answer: object) -> None:
         if isinstance(answer, (m.Committed, m.Reserved)):
@@ -240,10 +268,13 @@ class History:
         for client in self.store.core.clients:
             applied[client.id] = max(applied.get(client.id, 0), crashed.reader.row(client.row)[1])
         revived = self._revive(crashed)
-        names = frozenset((name, object.id) for name, object in ledger.names.items())
+        terms = {one.id: one.terms for one in ledger.names.values()}
+        over = {id for id, one in terms.items() if is_over(one.flags, one.expiry, self.store.now)}
+        names = frozenset((name, object.id) for name, object in ledger.names.items() if object.id not in over)
+        agreed = frozenset((id, one.flags, one.expiry) for id, one in terms.items() if id not in over)
         anonymous = anonymous_of(revived)
         reserved = frozenset((entry.client, id) for id, entry in ledger.reservations.items())
-        moment = Moment(names, anonymous, reserved, applied)
+        moment = Moment(names, anonymous, reserved, applied, agreed)
         spend(ledger, self._random.shuffle)
         revived.end_all()
         return moment
@@ -259,7 +290,8 @@ class History:
         anonymous = anonymous_of(revived)
         assert ends == [anonymous] * len(ends), "another death comes to another end"
         assert anonymous >= {id for id, owner in self.alive.items() if owner.conn in revived.noted}, "an entry is lost"
-        assert not anonymous & self.gone, "an entry is done twice, or not at all"
+        contained = {id for id in anonymous if revived.ledger.objects[id].containers}
+        assert not anonymous & self.gone - contained, "an entry is done twice, or not at all"
         revived.ledger.check()
         self._check_open(revived)
         return revived
@@ -290,4 +322,9 @@ def anonymous_of(store: PureStore) -> frozenset[int]:
 def _seen_by(client: PureClient, moment: Moment) -> tuple[frozenset, ...]:
     """What a request of this client may change; others may be granted room that they have waited for."""
     mine = frozenset(id for owner, id in moment.reserved if owner == client.id)
-    return moment.names, moment.anonymous, mine
+    return moment.names, moment.anonymous, mine, moment.terms
+
+
+def is_over(flags: int, expiry: int, now: float) -> bool:
+    """Does the next store end this name as soon as it looks?"""
+    return bool(expiry) and not flags & PINNED and expiry / 1e9 <= now

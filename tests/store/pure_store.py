@@ -10,14 +10,15 @@ import mmap
 from collections.abc import Callable
 from typing import Any
 
-from pure_parts import Lease, Nursery, Piece
+from pure_parts import Nursery, Piece
+from pure_readers import PureReader
 
 from jupyter_shm.errors import ProtocolError
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.protocol import wire
 from jupyter_shm.protocol.session import Session
 from jupyter_shm.store import actions as a
-from jupyter_shm.store.core import Core
+from jupyter_shm.store.core import CHANGES, Core
 from jupyter_shm.store.extents import HUGE, PAGE
 from jupyter_shm.store.holders import Holders
 from jupyter_shm.store.inquiries import Identity
@@ -34,7 +35,7 @@ from jupyter_shm.tables.layout import (
     row_word,
     slot_of,
 )
-from jupyter_shm.tables.leases import LEASES_SIZE, SENT, LeaseTable
+from jupyter_shm.tables.leases import LEASES_SIZE, LeaseTable
 from jupyter_shm.tables.prefix import HEAD_SIZE, pack_prefix, read_contained, read_head
 from jupyter_shm.tables.ring import COMMIT, DROP
 from jupyter_shm.tables.terms import TermsTable
@@ -56,6 +57,7 @@ class PureStore:
         now: The clock, in seconds; ``core`` never learns of any other.
         exit: Why the store has ended, if it has.
         on_action: Called after each single action: what a reader may see between any two.
+        on_settled: Called when what was due has been done.
         punched: Every range that was given back to the system.
         noted: Connections of which the next store is told.
         warming: Ranges that are to be warmed, and of which nobody has told yet what came of it.
@@ -77,6 +79,7 @@ class PureStore:
         self.clients: dict[int, PureClient] = {}
         self.exit: str | None = None
         self.on_action: Callable[[a.Action], None] = lambda _: None
+        self.on_settled: Callable[[], None] = lambda: None
         self.warming: list[tuple[int, int]] = []
         self.punched: list[tuple[int, int]] = []
         self.noted: set[int] = set()
@@ -92,6 +95,7 @@ class PureStore:
             a.SetLooking: lambda do: self.index.set_looking(do.row, do.is_looking),
             a.Warm: self._warm,
             a.SetRow: lambda do: self.index.set_row(do.row, do.client, do.number),
+            a.SetDone: lambda do: self.terms.set_done(do.row, do.number),
             a.SetEnder: lambda do: self.index.set_ender(do.slot, do.client, do.number),
             a.SetReads: lambda do: self.index.set_reads(do.slot, do.reads),
             a.SetTerm: self._set_term,
@@ -125,6 +129,7 @@ class PureStore:
     def settle(self) -> None:
         """What the daemon does at a deadline, all sockets being empty."""
         self.perform(self.core.settle(self.now))
+        self.on_settled()
         for conn in self.core.asking():
             self.perform(self.core.answer(conn, self.now))
             self.clients[conn].release_wait()
@@ -218,7 +223,7 @@ class PureStore:
         return None if hit is None else bytes(self.heap[hit[1].offset : hit[1].offset + hit[1].nbytes])
 
 
-class PureClient:
+class PureClient(PureReader):
     """A client's end of a connection.
 
     Attributes:
@@ -240,6 +245,7 @@ class PureClient:
         self.sent: set[int] = set()
         self.unanswered: set[int] = set()
         self._asked: dict[int, Any] = {}  # bytes of each Reserve, by number
+        self._kinds: dict[int, type] = {}  # what was asked, by number
         self._number = 0
         self._queue: list[bytes] = []  # what came behind a request that is not answered yet
         self._head = 0  # the number of that request
@@ -305,6 +311,7 @@ class PureClient:
         """Send a request under the next number; the number."""
         self._number += 1
         self.unanswered.add(self._number)
+        self._kinds[self._number] = kind
         if kind is m.Reserve:
             self._asked[self._number] = fields[0]
         self.send(kind(self._number, *fields))
@@ -335,7 +342,7 @@ class PureClient:
                 assert reader.find(record.key()) == (slot_of(answer.id), record)
         if isinstance(answer, m.Ready):
             assert all(reader.find(name.encode()) for name in answer.names)
-        if isinstance(answer, (m.Committed, m.Reserved, m.NurseryReserved)):
+        if self._kinds.pop(answer.number, None) in CHANGES:
             assert self.welcome is not None
             assert reader.row(self.welcome.row) == (self.welcome.client, answer.number)
 
@@ -393,6 +400,12 @@ class PureClient:
         reserved = self.reserve(len(pack_prefix(contained, b"")) + len(data))
         return self.commit(reserved, self.fill(reserved, data, contained), name, overwrite)
 
+    def put_on_terms(self, name: str, flags: int = 0, ttl: float = 0.0) -> Any:
+        """The same, with flags and a time to live, in seconds."""
+        reserved = self.reserve(64)
+        facts = (name, self.fill(reserved, b""), 8, 1, True, 0, 0, flags, int(ttl * 1e9))
+        return self.ask(m.Commit, reserved.id, *facts)
+
     def publish(self, name: str, data: bytes = b"data", contained: tuple[int, ...] = ()) -> int:
         """Put what must be taken; the object's id."""
         answer = self.put(name, data, contained)
@@ -446,43 +459,6 @@ class PureClient:
         return self.ask(m.Commit, piece.nursery, *facts, piece.id, piece.offset)
 
     # --- leases ---------------------------------------------------------------------------------------------------
-
-    def lease(self, name: str) -> int | None:
-        """Steps 1 to 3 of a get, with nothing in between; the object's id."""
-        steps = self.lease_steps(name)
-        for _ in steps:
-            pass
-        return steps.id
-
-    def lease_steps(self, name: str) -> Lease:
-        return Lease(self, name)
-
-    def let_go(self, id: int) -> None:
-        """The last view of an object ends."""
-        generation, count = self.table.entry(slot_of(id))
-        assert generation == generation_of(id)
-        assert count > 0
-        self.table.write(slot_of(id), generation, count - 1 | (SENT if id in self.sent else 0))
-        record = self.store.reader.record(slot_of(id))
-        is_named = record is not None and record.name_nbytes > 0
-        if count == 1 and not (is_named and self.store.reader.is_live(slot_of(id), generation)):
-            self.send(m.Hint(id))
-
-    def lease_id(self, id: int) -> bool:
-        """As ``lease``, of this very object: is it held?"""
-        slot, generation = slot_of(id), generation_of(id)
-        if not self.store.reader.is_live(slot, generation) or self.table.add(slot, generation) is None:
-            return False
-        assert self.store.reader.is_live(slot, generation)
-        return True
-
-    def send_ref(self, id: int) -> None:
-        """A reference to an anonymous object is pickled."""
-        generation, count = self.table.entry(slot_of(id))
-        assert count
-        assert generation == generation_of(id)
-        self.sent.add(id)
-        self.table.write(slot_of(id), generation, count | SENT)
 
 
 def reason(answer: object) -> str:

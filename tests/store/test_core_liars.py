@@ -40,6 +40,8 @@ def assert_all_is_well(store: PureStore, honest: PureClient) -> None:
         (m.Info, ("mine", 0)),
         (m.Clients, (0,)),
         (m.Stats, ()),
+        (m.Pin, ("mine", 0, True)),
+        (m.Expire, ("mine", 0, HUGE_NUMBER)),
         (m.Delete, ("mine", 0)),
     ):
         answer = honest.ask(kind, *fields)
@@ -63,6 +65,12 @@ LIES = {
     "cancel what was never asked": m.Cancel(HUGE_NUMBER),
     "drop what never was": m.Drop(HUGE_NUMBER),
     "hint at what never was": m.Hint(HUGE_NUMBER),
+    "commit with flags that nobody knows": m.Commit(1, HUGE_NUMBER, "x", 64, 0, 0, True, 0, 0, HUGE_NUMBER, 1),
+    "pin what never was": m.Pin(1, "", HUGE_NUMBER, True),
+    "pin a name longer than a packet's echo": m.Pin(1, CONTROL, 0, False),
+    "pin nothing": m.Pin(1, "", 0, True),
+    "let what never was expire": m.Expire(1, "", HUGE_NUMBER, HUGE_NUMBER),
+    "let a name longer than a packet's echo expire": m.Expire(1, CONTROL, HUGE_NUMBER, 0),
 }
 
 

@@ -18,13 +18,16 @@ from jupyter_shm.store.admission import ROOM_PATIENCE
 from jupyter_shm.store.extents import HUGE, PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
 from jupyter_shm.store.references import KEEP
-from jupyter_shm.tables.layout import DYING, FREE, LIVE, RESERVED, WORD_SLOTS, slot_of
+from jupyter_shm.tables.layout import DYING, FREE, KERNEL_LIFETIME, LIVE, PINNED, RESERVED, WORD_SLOTS, slot_of
 from jupyter_shm.tables.leases import SENT
+from jupyter_shm.tables.terms import Terms
 
 BAD_NAMES = {"x\0y": "invalid-name", "x" * 129: "invalid-name", "\u20ac" * 43: "invalid-name"}
 MAX_CONTAINED_HERE = 3  # so that every prefix is one line of 64 bytes
 # Not `shrink` and `explain`: a failing machine has to print its example within faulthandler's minute.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+FLAGS = st.sampled_from([0, PINNED, KERNEL_LIFETIME, PINNED | KERNEL_LIFETIME])
+TTLS = st.sampled_from([0, 1, 5_000_000, 2_000_000_000, 10**18])  # nanoseconds
 SIZES = st.sampled_from([64, 65, 300, 2000, PAGE, PAGE + 1, 20_000, 66_000])
 PICK = st.integers(0, 1000)  # which of those that there are
 
@@ -39,6 +42,7 @@ class CoreMachine(CoreModel):
         self.store = PureStore(pages * PAGE, 32 * MIB, slots)
         self.store.ledger.warm.target = reserve
         self.store.on_action = self._look
+        self.store.on_settled = self._expire
         self._join()
 
     # --- coming and going -----------------------------------------------------------------------------------------
@@ -52,7 +56,7 @@ class CoreMachine(CoreModel):
     def hang_up(self, pick: int) -> None:
         actor = self.actors[pick % len(self.actors)]
         self.actors.remove(actor)
-        actor.end.hang_up()
+        self._leave(actor)
         self._hear_out(actor)
         if not self.actors:
             self._join()
@@ -89,7 +93,55 @@ class CoreMachine(CoreModel):
         id = list(actor.reserved)[pick % len(actor.reserved)]
         self._commit(actor, id, name, overwrite, inner)
 
-    def _commit(self, actor: Actor, id: int, name: str, overwrite: bool, inner: set[int]) -> None:
+    @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), flags=FLAGS, ttl=TTLS)
+    def put_on_terms(self, pick: int, name: str, flags: int, ttl: int) -> None:
+        actor = self._who(pick)
+        before = set(actor.reserved)
+        self._post(actor, m.Reserve, 64)
+        self._collect()
+        for id in actor.reserved.keys() - before:
+            self._commit(actor, id, name, overwrite=True, inner=set(), terms=(flags, ttl))
+
+    @rule(
+        pick=PICK,
+        name=st.sampled_from([*NAMES, ""]),
+        by_id=st.booleans(),
+        ttl=TTLS,
+        is_pinned=st.none() | st.booleans(),
+    )
+    def agree(self, pick: int, name: str, by_id: bool, ttl: int, is_pinned: bool | None) -> None:
+        """Pin, unpin, or let it expire at another time."""
+        actor = self._who(pick)
+        id = list(self.kept)[pick % len(self.kept)] if by_id and self.kept else 0
+        meant = self.named.get(name) if name else id
+        is_there = meant is not None and meant in self.named.values() and (not id or meant == id)
+        is_nameless = not name and id and meant not in self.named.values() and self._is_live(id)
+        kept = self.kept[meant] if is_there else None
+        if kept and is_pinned is None:
+            kept.expiry = int(self.store.now * 1e9) + ttl if ttl else 0
+        elif kept:
+            kept.flags = kept.flags & ~PINNED | (PINNED if is_pinned else 0)
+        self.changing = dict.fromkeys(NAMES, kept.data) if kept else {}
+        if is_pinned is None:
+            number = self._post(actor, m.Expire, name, id, ttl)
+        else:
+            number = self._post(actor, m.Pin, name, id, is_pinned)
+        if not kept:
+            self._refused(actor, number, "invalid-argument" if is_nameless else "not-found")
+            return
+        self._expire()
+        self.changing = {}
+        assert self._answer(actor, number) == m.Done(number)
+
+    def _commit(
+        self,
+        actor: Actor,
+        id: int,
+        name: str,
+        overwrite: bool,
+        inner: set[int],
+        terms: tuple[int, int] = (0, 0),
+    ) -> None:
         self._flush(actor)
         reserved, data = actor.reserved[id]
         known = list(self.kept)
@@ -98,11 +150,14 @@ class CoreMachine(CoreModel):
         data = self._write_prefix(reserved.offset, data, contained)
         actor.reserved[reserved.id] = (reserved, data)
         self.changing = {name: data}
-        number = self._post(actor, m.Commit, reserved.id, name, len(data), 1, 2, overwrite)
+        if any(terms) and not name:
+            expected = "invalid-argument"
+        number = self._post(actor, m.Commit, reserved.id, name, len(data), 1, 2, overwrite, 0, 0, *terms)
         if expected:
             self._refused(actor, number, expected)
             return
-        self._committed(actor, name, Kept(data, contained, actor.end.id, number))
+        expiry = int(self.store.now * 1e9) + terms[1] if terms[1] else 0
+        self._committed(actor, name, Kept(data, contained, actor.end.id, number, terms[0], expiry))
         del actor.reserved[reserved.id]
 
     @precondition(lambda self: any(actor.reserved for actor in self.actors))
@@ -230,6 +285,8 @@ class CoreMachine(CoreModel):
             facts = self._answer(actor, self._post(actor, m.Info, "", one.id))
             # Who asks for an anonymous object that is about to end has a reference: it comes back.
             assert facts.object == one or (facts.object.state, one.state) == ("live", "held")
+            if one.name and one.state == "live":
+                assert (one.flags, one.expiry) == (self.kept[one.id].flags, self.kept[one.id].expiry)
         stats = self._answer(actor, self._post(actor, m.Stats))
         assert (stats.names, stats.clients) == (len(self.named), len(self.actors))
         assert stats.objects == len(self._alive())
@@ -368,6 +425,15 @@ class CoreMachine(CoreModel):
         assert {slot: self.store.reader.state(slot) & 0xFF for slot in states} == states
 
     @invariant()
+    def what_was_agreed_is_in_the_index(self) -> None:
+        for id in self.named.values():
+            kept, slot = self.kept[id], slot_of(id)
+            assert Terms(*(self.store.terms.get(slot, term) for term in range(3))) == (kept.flags, kept.expiry, 0)
+        for slot in range(self.store.index.words[WORD_SLOTS]):
+            if self.store.reader.state(slot) & 0xFF in {FREE, RESERVED}:
+                assert not any(self.store.terms.get(slot, term) for term in range(3))
+
+    @invariant()
     def nobody_waits_for_what_is_there(self) -> None:
         for actor in self.actors:
             for wait in actor.waits.values():
@@ -378,7 +444,7 @@ class CoreMachine(CoreModel):
         if not hasattr(self, "store"):
             return
         for actor in self.actors:
-            actor.end.hang_up()
+            self._leave(actor)
         self.actors.clear()
         self._join()
         for name in list(self.named):

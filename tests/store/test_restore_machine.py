@@ -13,10 +13,13 @@ from jupyter_shm.protocol import messages as m
 from jupyter_shm.store.entries import Nursery
 from jupyter_shm.store.extents import HUGE, LARGE, PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
+from jupyter_shm.tables.layout import KERNEL_LIFETIME, PINNED
 
 NAMES = ("a", "b", "")
 ROOMY = 17_000  # pages: from here on there are nurseries
 SIZES = st.sampled_from([64, 300, 2000, PAGE, LARGE])
+TTLS = st.sampled_from([0, 1, 5_000_000, 2_000_000_000, 10**18])  # nanoseconds
+TERMS = st.tuples(st.integers(0, PINNED | KERNEL_LIFETIME), TTLS)
 PICK = st.integers(0, 1000)  # which of those that there are
 CRASH = st.integers(0, 12)  # after which action of this step the store dies; 0: between two steps
 # Not `shrink` and `explain`: a failing machine has to print its example within faulthandler's minute.
@@ -90,6 +93,22 @@ class RestoreMachine(RuleBasedStateMachine):
     def put(self, pick: int, name: str, nbytes: int, inner: set[int], crash: int) -> None:
         self.crash_at = crash
         self.history.put(self._who(pick), name, nbytes, self._inner(inner))
+
+    @rule(pick=PICK, name=st.sampled_from(NAMES[:2]), terms=TERMS, crash=CRASH)
+    def put_on_terms(self, pick: int, name: str, terms: tuple[int, int], crash: int) -> None:
+        self.crash_at = crash
+        client = self._who(pick)
+        pieces = [one for one in self._open() if self.history.nurseries[one.nursery].client is client]
+        if pieces and pick % 2:
+            self.history.commit_piece(pieces[0], name, terms=terms)
+        else:
+            self.history.put(client, name, terms=terms)
+
+    @rule(pick=PICK, name=st.sampled_from(NAMES[:2]), ttl=TTLS, is_pinned=st.none() | st.booleans(), crash=CRASH)
+    def agree(self, pick: int, name: str, ttl: int, is_pinned: bool | None, crash: int) -> None:
+        self.crash_at = crash
+        kind, value = (m.Expire, ttl) if is_pinned is None else (m.Pin, is_pinned)
+        self.history.ask(self._who(pick), kind, name, 0, value)
 
     @precondition(lambda self: self._reserved())
     @rule(pick=PICK, name=st.sampled_from(NAMES), inner=st.sets(PICK, max_size=2), crash=CRASH)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from memories import sparse_memory
 
 from jupyter_shm.tables.layout import MAX_OBJECTS
-from jupyter_shm.tables.leases import ENTRIES_BASE, LEASES_SIZE, MAX_COUNT, RING_BASE, LeaseTable, page_of
+from jupyter_shm.tables.leases import ENTRIES_BASE, LEASES_SIZE, READS_MASK, RING_BASE, LeaseTable, page_of
 from jupyter_shm.tables.ring import RING_SIZE
 
 LAST = MAX_OBJECTS - 1
@@ -128,11 +128,11 @@ def test_reads_are_counted_for_one_generation(table: LeaseTable):
 
 def test_reads_stop_at_the_largest_number_that_is_told_apart(table: LeaseTable):
     table.write(0, 1, 1)
-    table.words[ENTRIES_BASE // 8 + 1] = 5 << 24 | MAX_COUNT
+    table.words[ENTRIES_BASE // 8 + 1] = 5 << 24 | READS_MASK
 
     table.note_use(0, 6, fresh=False)
 
-    assert table.reads(0, 1) == MAX_COUNT
+    assert table.reads(0, 1) == READS_MASK
     assert table.words[ENTRIES_BASE // 8 + 1] >> 24 == 6
 
 

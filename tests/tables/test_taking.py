@@ -8,7 +8,7 @@ from memories import sparse_memory
 from jupyter_shm.errors import ProtocolError
 from jupyter_shm.tables.index import IndexReader, IndexWriter
 from jupyter_shm.tables.layout import DYING, INDEX_SIZE, LIVE, WORD, WORD_HASH_BITS, Record
-from jupyter_shm.tables.leases import COUNT_MASK, ENTRIES_BASE, LEASES_SIZE, LeaseTable
+from jupyter_shm.tables.leases import ENTRIES_BASE, LEASES_SIZE, READS_MASK, LeaseTable
 from jupyter_shm.tables.prefix import find_description, pack_prefix
 
 
@@ -162,10 +162,10 @@ def test_reads_are_counted_up_to_a_limit(table):
     word = ENTRIES_BASE // WORD + 1
     assert table.words[word] == 2 << 24 | 2
 
-    table.words[word] = 2 << 24 | COUNT_MASK
+    table.words[word] = 2 << 24 | READS_MASK
     table.note_use(0, 3, fresh=False)
 
-    assert table.words[word] == 3 << 24 | COUNT_MASK
+    assert table.words[word] == 3 << 24 | READS_MASK
 
 
 # --- Descriptions -----------------------------------------------------------------------------------------------------

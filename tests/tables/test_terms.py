@@ -53,7 +53,7 @@ def test_a_word_is_written_in_one_step(memory: memoryview):
     for term, value in changes(NO_TERMS, Terms(PINNED | KERNEL_LIFETIME, 2**60 + 1, 4096)):
         table.set(3, term, value)
 
-    assert seen == [Terms(0, 2**60 + 1, 0), Terms(3, 2**60 + 1, 0), Terms(3, 2**60 + 1, 4096)]
+    assert seen == [Terms(3, 0, 0), Terms(3, 2**60 + 1, 0), Terms(3, 2**60 + 1, 4096)]
 
 
 def test_what_stays_as_it_is_is_not_written():
