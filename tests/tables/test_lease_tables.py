@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from memories import sparse_memory
 
 from jupyter_shm.tables.layout import MAX_OBJECTS
-from jupyter_shm.tables.leases import ENTRIES_BASE, LEASES_SIZE, READS_MASK, RING_BASE, LeaseTable, page_of
+from jupyter_shm.tables.leases import ENTRIES_BASE, LEASES_SIZE, MAX_COUNT, READS_MASK, RING_BASE, LeaseTable, page_of
 from jupyter_shm.tables.ring import RING_SIZE
 
 LAST = MAX_OBJECTS - 1
