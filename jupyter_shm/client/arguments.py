@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from ..errors import InvalidArgumentError, InvalidKeyError
+from ..protocol.messages import MAX_COUNT
 from ..protocol.names import encode_name
 from .connection import FOREVER
 from .refs import ObjectRef
@@ -33,6 +34,22 @@ def check_key(key: Any) -> bytes | None:
     if isinstance(key, ObjectRef):
         return None
     raise InvalidKeyError(f"a key is a name (str) or an ObjectRef, got {type(key).__name__}: {key!r:.100}")
+
+
+def check_version(newer_than: int | None, refs: int) -> int:
+    """The version above which names are waited for; 0 for any.
+
+    Args:
+        newer_than: What the caller gave.
+        refs: How many references are waited for too.
+    """
+    if newer_than is None:
+        return 0
+    if not is_count(newer_than) or not 0 <= newer_than <= MAX_COUNT:
+        raise InvalidArgumentError(f"newer_than is the number of a version, got {newer_than!r:.100}")
+    if refs:
+        raise InvalidArgumentError("newer_than is about names: a reference means one version for ever")
+    return newer_than
 
 
 def deadline_of(timeout: Any) -> float | None:

@@ -65,7 +65,21 @@ def is_published(session: Session, name: str) -> bool:
     return True
 
 
-def wait_for(session: Session, names: tuple[str, ...], count: int, deadline: float) -> tuple[str, ...]:
+def is_newer(session: Session, name: str, version: int) -> bool:
+    """Does the name mean an object of a version above this one?"""
+    hit = session.leases.index.find(encode_name(name))
+    if hit is not None:
+        return hit[1].version > version
+    try:
+        facts: m.Facts = session.connection.request(m.Info, name, 0)
+    except ObjectNotFoundError:
+        return False
+    return facts.object.version > version
+
+
+def wait_for(
+    session: Session, names: tuple[str, ...], count: int, deadline: float, newer_than: int = 0
+) -> tuple[str, ...]:
     """Wait until so many of these names are published.
 
     Args:
@@ -73,6 +87,7 @@ def wait_for(session: Session, names: tuple[str, ...], count: int, deadline: flo
         names: The names, each once.
         count: How many of them.
         deadline: In seconds of ``time.monotonic``; ``FOREVER``: without a limit.
+        newer_than: Only versions above this one count.
 
     Returns:
         Those that are.
@@ -84,7 +99,7 @@ def wait_for(session: Session, names: tuple[str, ...], count: int, deadline: flo
     if len(names) > m.MAX_WAIT_NAMES:
         raise InvalidArgumentError(f"cannot wait for {len(names)} names at once; the limit is {m.MAX_WAIT_NAMES}")
     try:
-        ready: m.Ready = session.connection.request(m.Wait, names, count, deadline=deadline)
+        ready: m.Ready = session.connection.request(m.Wait, names, count, newer_than, deadline=deadline)
     except DeadlineError:
         what = repr(names[0]) if len(names) == 1 else f"{count} of {len(names)} names"
         raise GetTimeoutError(f"nobody published {what} in time") from None

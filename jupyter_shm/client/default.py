@@ -112,9 +112,11 @@ def expire(key: Any, ttl: Duration | None) -> None:
     default_store().expire(key, ttl)
 
 
-def wait(keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None) -> tuple[Keys, Keys]:
+def wait(
+    keys: Sequence[Any], *, num_returns: int = 1, newer_than: int | None = None, timeout: float | None = None
+) -> tuple[Keys, Keys]:
     """``Store.wait`` on the default store."""
-    return default_store().wait(keys, num_returns=num_returns, timeout=timeout)
+    return default_store().wait(keys, num_returns=num_returns, newer_than=newer_than, timeout=timeout)
 
 
 def info(key: Any) -> ObjectInfo:

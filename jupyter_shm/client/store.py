@@ -23,7 +23,7 @@ from ..serial.pack import pack
 from ..sizes import format_size, parse_size
 from . import asking, listing, publishing, reading
 from .again import again
-from .arguments import UNSET, check_key, deadline_of, is_count
+from .arguments import UNSET, check_key, check_version, deadline_of, is_count
 from .calls import once_more_if_lost, this_version
 from .connection import FOREVER
 from .leases import Leased
@@ -223,12 +223,17 @@ class Store(Terms):
             session.connection.request(m.Delete, *fields)
 
     @once_more_if_lost
-    def wait(self, keys: Sequence[Any], *, num_returns: int = 1, timeout: float | None = None) -> tuple[Keys, Keys]:
+    def wait(
+        self, keys: Sequence[Any], *, num_returns: int = 1, newer_than: int | None = None, timeout: float | None = None
+    ) -> tuple[Keys, Keys]:
         """Wait until so many of these are there.
 
         Args:
             keys: Names and ObjectRefs, each once.
             num_returns: How many.
+            newer_than: Wait for versions of the names that are above this one, as ``info(name).version`` tells them:
+                for the next put of ``name`` with ``wait(name, newer_than=store.info(name).version)``.  Versions count
+                the puts under a name, and begin anew when it was deleted.
             timeout: Seconds; ``None`` for ever.
 
         Returns:
@@ -236,7 +241,8 @@ class Store(Terms):
             ``num_returns``; it is longer when more were there.
 
         Raises:
-            InvalidArgumentError: ``num_returns`` is not between 1 and the number of keys, or a key comes twice.
+            InvalidArgumentError: ``num_returns`` is not between 1 and the number of keys, a key comes twice, or
+                ``newer_than`` makes no sense: it is about names.
         """
         if isinstance(keys, (str, ObjectRef)) or not isinstance(keys, Iterable):
             keys = [keys]
@@ -251,11 +257,12 @@ class Store(Terms):
             raise InvalidArgumentError("a key comes twice in keys; each may come once")
         names = tuple(key for key in keys if isinstance(key, str))
         refs = len(keys) - len(names)  # a reference is given out when its object is there
+        version = check_version(newer_than, refs)
         with self._call() as session:
             if num_returns > refs:
                 with contextlib.suppress(GetTimeoutError):
-                    asking.wait_for(session, names, num_returns - refs, deadline_of(timeout) or FOREVER)
-            present = {name for name in names if asking.is_published(session, name)}
+                    asking.wait_for(session, names, num_returns - refs, deadline_of(timeout) or FOREVER, version)
+            present = {name for name in names if asking.is_newer(session, name, version)}
         ready = [key for key in keys if isinstance(key, ObjectRef) or key in present]
         return ready, [key for key in keys if key not in ready]
 

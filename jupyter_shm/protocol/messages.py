@@ -159,6 +159,7 @@ class Wait(Message, frozen=True, tag="wait"):
     number: Count
     names: tuple[str, ...]
     count: Count
+    newer_than: Count = 0  # only versions above this one count
 
 
 class List(Message, frozen=True, tag="list"):

@@ -97,7 +97,7 @@ class Inquiries:
 
     def wait(self, client: Client, question: m.Wait) -> list[Action]:
         """Answer now if the names are there, else as soon as they are."""
-        waiter = Waiter(client.conn, question.number, question.names, question.count)
+        waiter = Waiter(client.conn, question.number, question.names, question.count, question.newer_than)
         ready = self._ready(waiter)
         if ready is None:
             self._waiters.add(waiter)
@@ -122,7 +122,8 @@ class Inquiries:
         self._waiters.hung_up(conn)
 
     def _ready(self, waiter: Waiter) -> Send | None:
-        names = tuple(name for name in waiter.names if name in self._ledger.names)
+        found = ((name, self._ledger.names.get(name)) for name in waiter.names)
+        names = tuple(name for name, object in found if object is not None and object.version > waiter.newer_than)
         return Send(waiter.conn, m.Ready(waiter.number, names)) if len(names) >= waiter.count else None
 
     def _is_there(self, object: Object) -> bool:

@@ -13,6 +13,7 @@ class Waiter:
     number: int
     names: tuple[str, ...]
     count: int  # how many of the names must be published at the same time
+    newer_than: int = 0  # in versions above this one
 
 
 class Waiters:

@@ -21,6 +21,7 @@ class Kept:
     request: int
     flags: int = 0
     expiry: int = 0  # nanoseconds
+    version: int = 1
 
 
 @dataclass(eq=False)

@@ -195,7 +195,8 @@ class CoreModel(RuleBasedStateMachine):
         answer = next(answer for answer in actor.end.answers if answer.number == kept.request)
         assert isinstance(answer, m.Committed), answer
         assert answer.id not in self.kept, "an id was given twice"
-        assert bool(answer.replaced_version) == (bool(name) and name in self.named)
+        kept.version = 1 + (self.kept[self.named[name]].version if name and name in self.named else 0)
+        assert (answer.version, answer.replaced_version) == (kept.version, kept.version - 1)
         self.kept[answer.id] = kept
         if name:
             self.named[name] = answer.id
@@ -210,9 +211,15 @@ class CoreModel(RuleBasedStateMachine):
             actor.anonymous.discard(id)
 
     def _ready(self, actor: Actor, asked: m.Wait, answer: object) -> None:
-        assert answer == m.Ready(asked.number, tuple(name for name in asked.names if name in self.named))
+        assert answer == m.Ready(asked.number, self.newer(asked))
         assert len(answer.names) >= asked.count
         del actor.waits[asked.number]
+
+    def newer(self, wait: m.Wait) -> tuple[str, ...]:
+        """The names of a wait that mean a version that is new enough."""
+        return tuple(
+            name for name in wait.names if name in self.named and self.kept[self.named[name]].version > wait.newer_than
+        )
 
     def _holders(self, id: int) -> tuple[int, ...]:
         return tuple(one.end.id for one in self.actors if one.end.table.holds(slot_of(id), id >> 20))

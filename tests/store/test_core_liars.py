@@ -56,6 +56,7 @@ LIES = {
     "wait for such a name": m.Wait(1, (CONTROL,), 1),
     "wait for none": m.Wait(1, (), 0),
     "wait for more than there are": m.Wait(1, ("x",), HUGE_NUMBER),
+    "wait for a version that never comes": m.Wait(1, ("x",), 1, HUGE_NUMBER),
     "reserve everything": m.Reserve(1, HUGE_NUMBER),
     "reserve nothing": m.Reserve(1, 0),
     "commit what was never reserved": m.Commit(1, HUGE_NUMBER, "x", 64, 0, 0, True),

@@ -260,7 +260,7 @@ class CoreMachine(CoreModel):
     def wait(self, pick: int, names: list[str], data: st.DataObject) -> None:
         actor = self._who(pick)
         count = data.draw(st.integers(1, len(names)))
-        number = self._post(actor, m.Wait, tuple(names), count)
+        number = self._post(actor, m.Wait, tuple(names), count, data.draw(st.integers(0, 3)))
         actor.waits[number] = actor.pending[number]
         self.store.work()
         self._collect()
@@ -437,7 +437,7 @@ class CoreMachine(CoreModel):
     def nobody_waits_for_what_is_there(self) -> None:
         for actor in self.actors:
             for wait in actor.waits.values():
-                assert sum(name in self.named for name in wait.names) < wait.count
+                assert len(self.newer(wait)) < wait.count
 
     def teardown(self) -> None:
         """When all is deleted and let go of, nothing is used, reserved, covered or left unpunched."""
