@@ -80,18 +80,16 @@ def _wait(store: Store, console: Console, keys: list[int], end: float) -> bool:
     Args:
         store: That is looked at.
         console: Its size may change.
-        keys: Descriptor of the keyboard, if there is one; taken out when that has ended.
+        keys: Descriptor of the keyboard, if there is one.
         end: Time of ``time.monotonic`` at which to look anyway.
     """
     seen = _shape(store, console)
     while time.monotonic() < end:
         ready, _, _ = select.select(keys, [], [], min(LOOK_EVERY, max(0.0, end - time.monotonic())))
-        for fd in ready:
-            pressed = os.read(fd, 64)
-            if any(key in QUIT for key in pressed):
+        if ready:
+            pressed = os.read(ready[0], 64)
+            if not pressed or any(key in QUIT for key in pressed):  # or the terminal is gone
                 return True
-            if not pressed:
-                keys.remove(fd)
         if _shape(store, console) != seen:
             return False
     return False

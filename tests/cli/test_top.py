@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import pty
@@ -19,7 +20,9 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 from commands import CLI
+from rich.console import Console
 
+from jupyter_shm.cli import top
 from jupyter_shm.cli.snapshot import Snapshot, format_age
 from jupyter_shm.client.store import Store
 from jupyter_shm.testing.private import eventually
@@ -99,102 +102,115 @@ def test_it_shows_usage_objects_and_holders_until_q_is_pressed(terminal, store: 
     store.put(np.zeros(10**6), "grid")
     held = store.get("grid")
 
-    top = terminal("top")
+    shown = terminal("top")
 
-    assert top.shows("of 64.0 MiB used", "1 object, 1 named", "grid", "7.6 MiB", "1: ", "q quits")
-    top.type(b"xq")
-    assert top.end() == 0
-    assert top.said.startswith(ALTERNATE)
-    assert top.said.rstrip().endswith(BACK) or BACK in top.said[-40:]
+    assert shown.shows("of 64.0 MiB used", "1 object, 1 named", "grid", "7.6 MiB", "1: ", "q quits")
+    shown.type(b"xq")
+    assert shown.end() == 0
+    assert shown.said.startswith(ALTERNATE)
+    assert shown.said.rstrip().endswith(BACK) or BACK in shown.said[-40:]
     del held
 
 
 def test_a_change_is_shown_by_itself(terminal, store: Store):
-    top = terminal("top")
-    assert top.shows("0 objects")
+    shown = terminal("top")
+    assert shown.shows("0 objects")
 
     store.put(np.zeros(10**6), "grid")
-    assert top.shows("1 object,", "grid")
+    assert shown.shows("1 object,", "grid")
 
     view = store.get("grid")
-    assert top.shows("1: ")
+    assert shown.shows("1: ")
 
     store.delete("grid")
-    assert top.shows("grid (held)")
+    assert shown.shows("grid (held)")
 
     del view
-    assert top.shows("0 objects")
-    top.type(b"q")
-    assert top.end() == 0
+    assert shown.shows("0 objects")
+    shown.type(b"q")
+    assert shown.end() == 0
 
 
 def test_the_time_goes_on_where_nothing_changes(terminal, store: Store):
     store.put(1, "x")
-    top = terminal("top")
+    shown = terminal("top")
 
-    assert top.shows(" 1 s ")
-    assert top.shows(" 3 s ")
-    top.type(b"Q")
-    assert top.end() == 0
+    assert shown.shows(" 1 s ")
+    assert shown.shows(" 3 s ")
+    shown.type(b"Q")
+    assert shown.end() == 0
 
 
 @pytest.mark.parametrize("keys", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
 def test_the_terminal_is_left_as_it_was(terminal, store: Store, keys: bytes):
-    top = terminal("top")
-    assert top.shows("q quits")
-    assert not termios.tcgetattr(top.ours)[3] & termios.ICANON, "keys are read one by one"
+    shown = terminal("top")
+    assert shown.shows("q quits")
+    assert not termios.tcgetattr(shown.ours)[3] & termios.ICANON, "keys are read one by one"
 
-    top.type(keys)
+    shown.type(keys)
 
-    assert top.end() == 0
-    assert termios.tcgetattr(top.ours) == top.before
-    assert "Traceback" not in top.said
-    assert BACK in top.said
+    assert shown.end() == 0
+    assert termios.tcgetattr(shown.ours) == shown.before
+    assert "Traceback" not in shown.said
+    assert BACK in shown.said
 
 
 def test_the_terminal_is_left_as_it_was_when_it_is_asked_to_end(terminal, store: Store):
-    top = terminal("top")
-    assert top.shows("q quits")
+    shown = terminal("top")
+    assert shown.shows("q quits")
 
-    os.kill(top.process.pid, signal.SIGTERM)
+    os.kill(shown.process.pid, signal.SIGTERM)
 
-    assert top.end() == 143
-    assert termios.tcgetattr(top.ours) == top.before
-    assert BACK in top.said
+    assert shown.end() == 143
+    assert termios.tcgetattr(shown.ours) == shown.before
+    assert BACK in shown.said
 
 
 def test_what_does_not_fit_is_counted_and_another_size_is_taken_up(terminal, store: Store):
     for n in range(30):
         store.put(n, f"name{n:02}")
-    top = terminal("top", lines=12)
+    shown = terminal("top", lines=12)
 
-    assert top.shows("name00", "and 23 more")
-    top.resize(30, 120)
-    assert top.shows("name20", "and 5 more")
+    assert shown.shows("name00", "and 23 more")
+    shown.resize(30, 120)
+    assert shown.shows("name20", "and 5 more")
 
-    top.type(b"q")
-    assert top.end() == 0
+    shown.type(b"q")
+    assert shown.end() == 0
 
 
 def test_it_says_that_the_store_has_ended(terminal, store: Store):
-    top = terminal("top")
-    assert top.shows("q quits")
+    shown = terminal("top")
+    assert shown.shows("q quits")
 
     store.shutdown(force=True)
 
-    assert top.end() == 3
-    assert top.said.partition(BACK)[2].strip().endswith("jupyter shm: the store 'default' has ended")
-    assert termios.tcgetattr(top.ours) == top.before
+    assert shown.end() == 3
+    assert shown.said.partition(BACK)[2].strip().endswith("jupyter shm: the store 'default' has ended")
+    assert termios.tcgetattr(shown.ours) == shown.before
 
 
 def test_without_a_keyboard_it_goes_on_until_it_is_interrupted(terminal, store: Store):
-    top = terminal("top", stdin=subprocess.DEVNULL)
-    assert top.shows("objects")
-    assert top.shows("objects"), "it has looked again"
+    shown = terminal("top", stdin=subprocess.DEVNULL)
+    assert shown.shows("objects")
+    assert shown.shows("objects"), "it has looked again"
 
-    os.kill(top.process.pid, signal.SIGINT)
+    os.kill(shown.process.pid, signal.SIGINT)
 
-    assert top.end() == 0
+    assert shown.end() == 0
+
+
+class Changing:
+    """A store whose accounts change at the third look."""
+
+    def __init__(self, store: Store) -> None:
+        self.stats = iter([store.stats(), store.stats(), dataclasses.replace(store.stats(), objects=7)]).__next__
+
+
+def test_it_looks_again_as_soon_as_the_accounts_have_changed(store: Store):
+    tomorrow = time.monotonic() + 86_400
+
+    assert top._wait(Changing(store), Console(), [], tomorrow) is False
 
 
 # --- Elsewhere --------------------------------------------------------------------------------------------------------

@@ -191,6 +191,7 @@ A_VIEW: list[np.ndarray] = []
 LEADS_NOT = {
     "a copy": lambda view: view.copy(),
     "a function": a_function,
+    "a function of no module": lambda view: eval("lambda: 0", {"view": view}),
     "a module": lambda _: sys.modules[__name__],
     "a class of a module": lambda _: Slotted,
     "a weak reference": weakref.ref,
