@@ -26,10 +26,14 @@ __all__ = [
     "open_files_limit",
     "parse_size",
     "reserve_setting",
+    "spill_setting",
 ]
 
 CAPACITY = "JUPYTER_SHM_CAPACITY"
 RESERVE = "JUPYTER_SHM_RESERVE"
+SPILL = "JUPYTER_SHM_SPILL_DIR"
+
+_SPILL_FOLDER = "/var/tmp"
 
 _LARGEST_RESERVE = 512 << 20
 
@@ -216,6 +220,12 @@ def reserve_setting() -> int | None:
     if not text:
         return None
     return 0 if text.strip() == "0" else parse_size(text, what=f"{RESERVE} ('0' turns it off)")
+
+
+def spill_setting() -> str:
+    """The folder that ``$JUPYTER_SHM_SPILL_DIR`` names, ``/var/tmp`` if it is not set; "" where it turns spilling off."""
+    text = os.environ.get(SPILL, "").strip()
+    return "" if text.lower() in {"0", "off"} else text or _SPILL_FOLDER
 
 
 def heap_nbytes() -> int:
