@@ -5,9 +5,11 @@ Whoever is handed a descriptor by this module owns it and closes it once.  Sizes
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Iterator
 
 from . import libc
 
@@ -102,6 +104,30 @@ def punch(fd: int, offset: int, nbytes: int) -> None:
             return
         except InterruptedError:
             continue
+
+
+def data_ranges(fd: int, offset: int, end: int) -> Iterator[tuple[int, int]]:
+    """Tell where a sparse memory was written, without touching what was not.
+
+    Args:
+        fd: Of the memory; its file offset is moved.
+        offset: Where to begin; a multiple of ``PAGE``.
+        end: Where to stop, likewise.
+
+    Yields:
+        Offset and bytes of each range, whole pages.
+    """
+    while offset < end:
+        try:
+            offset = os.lseek(fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return
+        stop = min(end, os.lseek(fd, offset, os.SEEK_HOLE))
+        if offset < stop:
+            yield offset, stop - offset
+        offset = stop
 
 
 def resident_bytes(fd: int) -> int:

@@ -107,6 +107,15 @@ class SetReads:
 
 
 @dataclass(slots=True)
+class SetTerm:
+    """Write one of the terms of an object: one of the TERM_* of ``tables.layout``."""
+
+    slot: int
+    term: int
+    value: int
+
+
+@dataclass(slots=True)
 class NoteClient:
     """What the next store has to know of this client has changed."""
 
@@ -171,6 +180,7 @@ Action: TypeAlias = (
     | SetRow
     | SetEnder
     | SetReads
+    | SetTerm
     | NoteClient
     | ForgetClient
     | OpenTable

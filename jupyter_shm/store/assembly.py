@@ -16,7 +16,6 @@ from ..linux import packets
 from ..linux.limits import capacity_setting, default_capacity, default_reserve, heap_nbytes, reserve_setting
 from ..linux.memory import HUGE
 from ..sizes import format_size
-from .actions import SetEnder
 from .aftermath import Aftermath
 from .core import Core
 from .crash_points import CrashingDaemon, CrashPoints, points_of_test
@@ -29,6 +28,7 @@ from .lodging import LISTENER, LOCK, MEMORY, decode_note
 from .regions import Regions
 from .restore import restore
 from .vault import Vault
+from .writes import writes
 
 log = logging.getLogger("jupyter_shm.store")
 
@@ -102,16 +102,18 @@ def _restore_books(regions: Regions, points: CrashPoints | None) -> Aftermath:
     step = _nothing if points is None else points.step
     if points is not None:
         points.begin("restart")
-    restored = restore(index, regions.heap_nbytes, lambda record: regions.contained(record.offset, record.nbytes))
-    ledger = restored.ledger
+    restored = restore(
+        index,
+        regions.heap_nbytes,
+        lambda record: regions.contained(record.offset, record.nbytes),
+        terms=dict(regions.terms()),
+    )
+    ledger, write = restored.ledger, writes(index)
     for slot, what in restored.damaged.items():
         log.error("slot %d of the index is damaged: %s", slot, what)
     for repair in restored.repairs:
         step()
-        if isinstance(repair, SetEnder):
-            index.set_ender(repair.slot, repair.client, repair.number)
-        else:
-            index.set_state(repair.slot, repair.generation, repair.state)
+        write[type(repair)](repair)
     step()
     index.rebuild_names((name.encode(), object.slot) for name, object in ledger.names.items())
     regions.clear_unused_tables()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..tables.layout import LIVE
+from ..tables.terms import NO_TERMS, Terms
 
 
 @dataclass(eq=False, slots=True)
@@ -61,3 +62,4 @@ class Object:
     backoff: float = 0.0  # seconds between looks; 0 until the first one
     ender: tuple[int, int] | None = None  # client and number of the Delete that ended it
     is_held: bool = False  # a look found a lease, or a container
+    terms: Terms = NO_TERMS  # changed by ``agreements.agree`` alone

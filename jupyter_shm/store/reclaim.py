@@ -16,7 +16,9 @@ from __future__ import annotations
 import heapq
 
 from ..tables.layout import DYING, FREE
+from ..tables.terms import NO_TERMS
 from .actions import Action, ClearName, Punch, SetState
+from .agreements import agree
 from .holders import Holders
 from .ledger import FIRST_BACKOFF, Ledger, Object
 
@@ -151,6 +153,8 @@ class Reclaim:
         for id in object.contained:
             self.hint(id, now)
         actions: list[Action] = [SetState(object.slot, object.generation, FREE)]
+        if object.terms is not NO_TERMS:
+            actions += agree(object, NO_TERMS)
         return [*actions, Punch(offset, nbytes)] if nbytes else actions
 
     def _schedule(self, object: Object, when: float) -> None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from mmap import MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
 from ..errors import ProtocolError
 from ..linux.limits import available_memory, machine_memory
-from ..linux.memory import create_memory, punch, reopen_read_only
+from ..linux.memory import create_memory, data_ranges, punch, reopen_read_only
 from ..protocol.messages import Commit
 from ..tables.index import IndexWriter
-from ..tables.layout import INDEX_SIZE, WORD
+from ..tables.layout import INDEX_SIZE, PAGE, TERMS_BASE, TERMS_SIZE, WORD
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from ..tables.prefix import HEAD_SIZE, read_contained, read_head, read_label
+from ..tables.terms import Terms, written
 
 log = logging.getLogger("jupyter_shm.store")
 
@@ -139,6 +140,12 @@ class Regions:
                 return  # no memory beyond
             if data < offset + nbytes:
                 punch(self.heap, data, offset + nbytes - data)
+
+    def terms(self) -> Iterator[tuple[int, Terms]]:
+        """Tell of every slot some of whose terms are not zero.  Of those that were never written none is read."""
+        for offset, nbytes in data_ranges(self._index_fd, TERMS_BASE, INDEX_SIZE):
+            for start in range(offset, offset + nbytes, PAGE):
+                yield from written(os.pread(self._index_fd, PAGE, start), (start - TERMS_BASE) // TERMS_SIZE)
 
     def clear_unused_tables(self) -> None:
         """A growth of the name table may have been interrupted: let the next one find zeros."""

@@ -10,6 +10,8 @@ say.  The laws that make this possible:
    sequence counts.
 4. A Delete notes its request before it makes the object DYING.  So whatever a request has done, its number is there.
    What an interrupted one has noted counts if the object ends otherwise: it was deleted before that.
+5. The terms of an object are written before it becomes LIVE, and made zero after its slot is FREE.  What stands in
+   the slot of no object was left by a death in between.
 
 What is to be repaired is told as actions.  Restoring again after some of them were carried out comes to the same end.
 """
@@ -17,15 +19,20 @@ What is to be repaired is told as actions.  Restoring again after some of them w
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
 
 from ..errors import ProtocolError
 from ..tables.index import IndexReader, Slot
 from ..tables.layout import DYING, FREE, LIVE, MAX_CLIENTS, MAX_OBJECTS, RESERVED, Record, object_id
-from .actions import SetEnder, SetState
+from ..tables.terms import NO_TERMS, Terms, changes
+from .actions import SetEnder, SetState, SetTerm
 from .entries import Nursery, Object, Reservation
 from .ledger import Ledger
+
+Repair: TypeAlias = SetState | SetEnder | SetTerm
 
 
 @dataclass(slots=True)
@@ -42,11 +49,14 @@ class Restored:
     """
 
     ledger: Ledger
-    repairs: list[SetState | SetEnder]
+    repairs: list[Repair]
     applied: dict[int, int]
     ended: frozenset[tuple[int, int]]
     last_client: int
     damaged: dict[int, str]
+
+
+_NONE: Mapping[int, Terms] = MappingProxyType({})
 
 
 def restore(
@@ -54,6 +64,7 @@ def restore(
     heap_nbytes: int,
     read_contained: Callable[[Record], tuple[int, ...]],
     max_objects: int = MAX_OBJECTS,
+    terms: Mapping[int, Terms] = _NONE,
 ) -> Restored:
     """Build the books anew.  It makes many objects: switch the garbage collection off meanwhile.
 
@@ -63,6 +74,7 @@ def restore(
         read_contained: Reads the list of contained ids from the object's prefix in the heap.  It may raise
             ``ProtocolError``; it is asked only about objects whose facts say that they contain some.
         max_objects: Slots.
+        terms: By slot, those that are not zero.
 
     Returns:
         Books that balance, and what is to be repaired in the index.
@@ -76,6 +88,7 @@ def restore(
     survey.keep_promises()
     survey.drop_twins()
     survey.drop_losers()
+    survey.give_terms(terms)
     survey.fill_containers(read_contained)
     ledger = Ledger.restored(
         (index.capacity, heap_nbytes, max_objects),
@@ -98,7 +111,7 @@ class _Survey:
     ages: dict[int, int] = field(default_factory=dict)  # sequence of each reservation, by id
     promises: list[tuple[int, int, int]] = field(default_factory=list)  # slot, generation, id of the nursery
     containers: list[tuple[Object, Record]] = field(default_factory=list)
-    repairs: list[SetState | SetEnder] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
     applied: dict[int, int] = field(default_factory=dict)
     ended: set[tuple[int, int]] = field(default_factory=set)
     sequence: int = 0
@@ -200,6 +213,15 @@ class _Survey:
                     winners[object.name] = winner
                     loser.state = DYING
                     self.repairs.append(SetState(loser.slot, loser.generation, DYING))
+
+    def give_terms(self, terms: Mapping[int, Terms]) -> None:
+        """Let the objects have what was agreed about them."""
+        by_slot = {object.slot: object for object in self.objects.values()} if terms else {}
+        for slot, found in terms.items():
+            if slot in by_slot:
+                by_slot[slot].terms = found
+            else:
+                self.repairs += [SetTerm(slot, term, value) for term, value in changes(found, NO_TERMS)]
 
     def fill_containers(self, read_contained: Callable[[Record], tuple[int, ...]]) -> None:
         """Read again whose bytes the objects refer to.

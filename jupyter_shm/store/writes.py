@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..tables.index import IndexWriter
+from ..tables.terms import TermsTable
 from . import actions as a
 
 
 def writes(index: IndexWriter) -> dict[type, Callable[..., None]]:
     """How each of them is carried out, by its class."""
+    terms = TermsTable(index.words)
     return {
         a.WriteRecord: lambda do: index.write_record(do.slot, do.record),
         a.SetState: lambda do: index.set_state(do.slot, do.generation, do.state),
@@ -22,4 +24,5 @@ def writes(index: IndexWriter) -> dict[type, Callable[..., None]]:
         a.SetLooking: lambda do: index.set_looking(do.row, do.is_looking),
         a.SetEnder: lambda do: index.set_ender(do.slot, do.client, do.number),
         a.SetReads: lambda do: index.set_reads(do.slot, do.reads),
+        a.SetTerm: lambda do: terms.set(do.slot, do.term, do.value),
     }

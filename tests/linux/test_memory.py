@@ -137,3 +137,18 @@ def test_a_read_only_descriptor_cannot_punch(heap):
 )
 def test_sizes_are_rounded_to_pages(nbytes, down, up):
     assert (memory.page_down(nbytes), memory.page_up(nbytes)) == (down, up)
+
+
+def test_what_was_written_is_told_and_the_rest_stays_untouched(heap):
+    os.pwrite(heap.fd, b"x", 5 * PAGE)
+    os.pwrite(heap.fd, b"x", 6 * PAGE + 1)
+    os.pwrite(heap.fd, b"x", 9 * PAGE)
+
+    def told(start: int, end: int) -> list[tuple[int, int]]:
+        return [(at // PAGE, nbytes // PAGE) for at, nbytes in memory.data_ranges(heap.fd, start * PAGE, end * PAGE)]
+
+    assert told(0, heap.nbytes // PAGE) == [(5, 2), (9, 1)]
+    assert told(6, 9) == [(6, 1)]
+    assert told(6, 10) == [(6, 1), (9, 1)]
+    assert told(10, 20) == told(0, 5) == told(7, 7) == []
+    assert memory.resident_bytes(heap.fd) == 3 * PAGE

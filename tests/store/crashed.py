@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pure_store import IDENTITY, PureStore
 
 from jupyter_shm.store import actions as a
-from jupyter_shm.store.actions import SetEnder
 from jupyter_shm.store.aftermath import Aftermath
 from jupyter_shm.store.core import Core
 from jupyter_shm.store.entries import Nursery
 from jupyter_shm.store.holders import Holders
 from jupyter_shm.store.ledger import Ledger, Object
 from jupyter_shm.store.restore import Restored, restore
+from jupyter_shm.store.writes import writes
 from jupyter_shm.tables.index import IndexReader, IndexWriter
 from jupyter_shm.tables.layout import (
     DYING,
@@ -26,6 +26,8 @@ from jupyter_shm.tables.layout import (
     RESERVED,
     SLOT_SIZE,
     SLOTS_BASE,
+    TERMS_BASE,
+    TERMS_SIZE,
     WORD_HASH_BITS,
     WORD_SLOTS,
     Record,
@@ -34,10 +36,11 @@ from jupyter_shm.tables.layout import (
     slot_of,
 )
 from jupyter_shm.tables.prefix import HEAD_SIZE, read_contained, read_head
+from jupyter_shm.tables.terms import NO_TERMS, Terms, written
 
 FACTS = (
     "slot", "generation", "sequence", "name", "client", "request", "offset", "extent", "nbytes", "payload",
-    "created_ns", "version", "contained",
+    "created_ns", "version", "contained", "terms",
 )  # fmt: skip
 
 
@@ -59,15 +62,17 @@ class Crashed:
         return read_contained(data, read_head(data[:HEAD_SIZE], record.nbytes)[0])
 
     def restore(self) -> Restored:
-        return restore(self.reader, len(self.heap), self.contained)
+        return restore(self.reader, len(self.heap), self.contained, terms=self.terms())
+
+    def terms(self) -> dict[int, Terms]:
+        """All that are not zero, by slot."""
+        return dict(written(self.index.memory[TERMS_BASE : TERMS_BASE + _terms_nbytes(self.index)]))
 
     def repair(self, restored: Restored, count: int | None = None) -> None:
         """Carry out the first repairs, or all of them."""
+        write = writes(self.index)
         for do in restored.repairs[:count]:
-            if isinstance(do, SetEnder):
-                self.index.set_ender(do.slot, do.client, do.number)
-            else:
-                self.index.set_state(do.slot, do.generation, do.state)
+            write[type(do)](do)
 
     def slots(self, *states: int) -> list[int]:
         """All slots in these states."""
@@ -128,11 +133,20 @@ def copied(index: IndexReader) -> memoryview:
     """The memory of an index, as far as it is in use."""
     bits = index.words[WORD_HASH_BITS]
     table = HASH_BASE + (8 << bits)
-    parts = [(0, 2 * PAGE), (table, 8 << bits), (SLOTS_BASE, index.words[WORD_SLOTS] * SLOT_SIZE)]
+    parts = [
+        (0, 2 * PAGE),
+        (table, 8 << bits),
+        (SLOTS_BASE, index.words[WORD_SLOTS] * SLOT_SIZE),
+        (TERMS_BASE, _terms_nbytes(index)),
+    ]
     copy = memoryview(mmap.mmap(-1, INDEX_SIZE))
     for start, nbytes in parts:
         copy[start : start + nbytes] = index.memory[start : start + nbytes]
     return copy
+
+
+def _terms_nbytes(index: IndexReader) -> int:
+    return -(-index.words[WORD_SLOTS] * TERMS_SIZE // PAGE) * PAGE
 
 
 def books(restored: Restored) -> dict[str, object]:
@@ -207,6 +221,7 @@ def _check_slots(crashed: Crashed, ledger: Ledger) -> None:
     assert ledger._generations == [reader.state(slot) >> 8 for slot in range(crashed.index.words[WORD_SLOTS])]
     for object in ledger.objects.values():
         assert (object.reads, object.label) == (reader.reads(object.slot), None)
+        assert object.terms == crashed.terms().get(object.slot, NO_TERMS)
     sealed = {page for one in ledger.objects.values() for page in range(one.offset // PAGE, last_page(one) + 1)}
     assert ledger.used == len(sealed) * PAGE, "a page that an object covers counts as used"
 
@@ -227,6 +242,7 @@ def _check_again(crashed: Crashed, restored: Restored) -> None:
 def _check_repaired(crashed: Crashed, restored: Restored) -> None:
     """The index, repaired, shows what the books say, to a reader who asks nobody."""
     ledger = restored.ledger
+    assert crashed.terms().keys() <= {object.slot for object in ledger.objects.values()}, "terms of nobody are left"
     for object in ledger.objects.values():
         assert crashed.reader.state(object.slot) == object.generation << 8 | object.state
     for entry in ledger.reservations.values():

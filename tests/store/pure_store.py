@@ -37,6 +37,7 @@ from jupyter_shm.tables.layout import (
 from jupyter_shm.tables.leases import LEASES_SIZE, LeaseTable
 from jupyter_shm.tables.prefix import HEAD_SIZE, pack_prefix, read_contained, read_head
 from jupyter_shm.tables.ring import COMMIT, DROP
+from jupyter_shm.tables.terms import TermsTable
 
 MIB = 1 << 20
 START = 1000.0  # seconds; a clock does not begin at zero
@@ -72,6 +73,7 @@ class PureStore:
         self.heap = heap
         self.index = index
         self.reader = IndexReader(index.memory.toreadonly())
+        self.terms = TermsTable(index.words)
         self.clients: dict[int, PureClient] = {}
         self.exit: str | None = None
         self.on_action: Callable[[a.Action], None] = lambda _: None
@@ -92,6 +94,7 @@ class PureStore:
             a.SetRow: lambda do: self.index.set_row(do.row, do.client, do.number),
             a.SetEnder: lambda do: self.index.set_ender(do.slot, do.client, do.number),
             a.SetReads: lambda do: self.index.set_reads(do.slot, do.reads),
+            a.SetTerm: self._set_term,
             a.NoteClient: lambda do: self.noted.add(do.conn),
             a.ForgetClient: lambda do: self.noted.discard(do.conn),
             a.OpenTable: self._open_table,
@@ -167,6 +170,10 @@ class PureStore:
         promised = action.record.generation << 8 | RESERVED
         assert self.reader.state(action.slot) == promised, "an object is published in a slot that was promised for it"
         self.index.publish(action.slot, action.record)
+
+    def _set_term(self, action: a.SetTerm) -> None:
+        assert self.terms.get(action.slot, action.term) != action.value, "a word is written that stays as it is"
+        self.terms.set(action.slot, action.term, action.value)
 
     def _warm(self, action: a.Warm) -> None:
         assert action.offset % HUGE == action.nbytes % HUGE == 0
