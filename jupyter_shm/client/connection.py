@@ -30,6 +30,9 @@ from .lock import is_mine, new_lock
 PATIENCE = 10.0
 """Seconds without any answer after which the store is said to be unresponsive."""
 
+TRIES = 3
+"""Times that it gets them, if it was started again in between."""
+
 RETRY = 0.05
 """Seconds until a one-way message that found the queue full is tried again."""
 
@@ -55,7 +58,8 @@ class Connection:
     Args:
         sock: The socket, owned from now on.
         about: Says what is said of the store in errors: its pid and log.
-        starts: Says how often the store was started: it goes on after a death, and gets its time again.
+        signs: Says how often the store was started: it goes on after a death, and gets its time again; and how much it
+            has moved to disk: a put may wait for that as long as it moves.
         spin: Waits, for as long as a wake-up takes, until the index shows that a request which changes something was
             carried out; says whether it was.
         withdraw: Writes where the store sees it, without being told, that nobody waits for a request any more.
@@ -65,12 +69,12 @@ class Connection:
         self,
         sock: socket.socket,
         about: Callable[[], str],
-        starts: Callable[[], int],
+        signs: Callable[[], tuple[int, int]],
         spin: Callable[[int], bool],
         withdraw: Callable[[int], None],
     ) -> None:
         self._about = about
-        self._starts = starts
+        self._signs = signs
         self._spin = spin
         self._withdraw = withdraw
         self.on_idle: Callable[[], None] | None = None
@@ -240,16 +244,19 @@ class Connection:
     # --- answers -----------------------------------------------------------------------------------------------
 
     def _await(self, number: int, deadline: float | None) -> m.Answer:
-        for last in (False, False, True):
-            starts = self._starts()
+        tries = 0
+        while True:
+            starts, moved = self._signs()
             try:
                 return self._await_until(
                     number, time.monotonic() + PATIENCE if deadline is None else deadline, deadline
                 )
             except StoreUnresponsiveError:
-                if last or starts == self._starts():
-                    raise
-        raise AssertionError("the last try returns or raises")
+                now = self._signs()
+                if moved == now[1]:
+                    tries += 1
+                    if tries == TRIES or starts == now[0]:
+                        raise
 
     def _await_until(self, number: int, limit: float, deadline: float | None) -> m.Answer:
         while True:
@@ -378,7 +385,7 @@ def greet(sock: socket.socket, hello: m.Hello) -> tuple[m.Welcome, tuple[int, ..
         answer = wire.decode_welcome(packet.data)
         if isinstance(answer, m.Refused):
             raise error_from(answer.reason, answer.text)
-        if not isinstance(answer, m.Welcome) or len(packet.descriptors) != 4:
+        if not isinstance(answer, m.Welcome) or len(packet.descriptors) not in (4, 5):
             raise ProtocolError(f"the store answered hello with {type(answer).__name__}")
     except (ShmError, OSError):
         packets.close_all(packet.descriptors)

@@ -23,6 +23,7 @@ __all__ = [
     "format_size",
     "heap_nbytes",
     "machine_memory",
+    "memory_limit",
     "open_files_limit",
     "parse_size",
     "reserve_setting",
@@ -181,7 +182,7 @@ def default_capacity(root: Path = _ROOT) -> int:
     Args:
         root: As for ``cgroup_limit``.
     """
-    return page_down(_memory(root) // 2)
+    return page_down(memory_limit(root) // 2)
 
 
 def default_reserve(root: Path = _ROOT) -> int:
@@ -193,10 +194,15 @@ def default_reserve(root: Path = _ROOT) -> int:
     Returns:
         Whole huge pages; 0 where there is too little memory for one.
     """
-    return min(_memory(root) // 20, _LARGEST_RESERVE) // HUGE * HUGE
+    return min(memory_limit(root) // 20, _LARGEST_RESERVE) // HUGE * HUGE
 
 
-def _memory(root: Path) -> int:
+def memory_limit(root: Path = _ROOT) -> int:
+    """Bytes of memory that the machine has, or the cgroup may use, if that is less.
+
+    Args:
+        root: As for ``cgroup_limit``.
+    """
     return min(machine_memory(), cgroup_limit(root) or machine_memory())
 
 
