@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ..errors import (
     ProtocolError,
     ShmError,
@@ -174,7 +176,7 @@ class Connection:
             if type(answer) is not m.Refused:
                 return answer
             if answer.reason != "again":
-                raise error_from(answer.reason, answer.text)
+                raise error_from(answer.reason, answer.text, **_figures(answer))
 
     def cancel(self, number: int) -> None:
         """Nobody waits for this request any more: the store does not begin with it, or undoes what nobody can know of."""
@@ -341,6 +343,16 @@ class Connection:
     def _break(self, text: str) -> str:
         self.broken = f"{self._about()} {text}. Views that exist stay valid; the next call connects to a store anew."
         return self.broken
+
+
+def _figures(refused: m.Refused) -> dict[str, object]:
+    """What a refusal tells besides its text, as attributes of the exception."""
+    told = refused.figures
+    if told is None:
+        return {}
+    holders = tuple((one.label, one.published, one.read) for one in told.holders)
+    available = None if told.available < 0 else told.available
+    return {**msgspec.structs.asdict(told), "available": available, "holders": holders}
 
 
 def _seconds(limit: float) -> float | None:

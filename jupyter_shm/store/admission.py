@@ -7,6 +7,7 @@ the warm reserve, the spill heap; then it is refused, with figures that justify 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -48,6 +49,7 @@ class Parked:
     since: float  # seconds
     until: float  # how long it waits for grace times, in seconds
     is_extended: bool = False
+    retry_at: float = 0.0  # when to decide again, in seconds; other events may come first
     is_spilling: bool = False  # objects leave for it
     is_surveying: bool = False  # a look at all objects is not over
     judged: float | None = None  # when such a look was last asked for
@@ -140,19 +142,18 @@ class Admission:
     def forget(self, client: Client) -> None:
         """This client waits no more."""
         self._parked = [waiting for waiting in self._parked if waiting.client is not client]
+        for waiting in self._parked:
+            waiting.retry_at = 0.0  # the one that they were behind may have gone
 
     def deadlines(self, now: float) -> list[float]:
         """When to ``retry`` at the latest, in seconds."""
         return [self._deadline(waiting, now) for waiting in self._parked]
 
     def _deadline(self, waiting: Parked, now: float) -> float:
-        if waiting.is_spilling and self._spilling.under_way:
+        if waiting.is_spilling:
             # What comes of it is told; and when somebody is to look at leases, ``Spilling.next_look`` says.
-            return max(now, self._spilling.patience_ends)
-        if waiting.is_surveying or not self._ledger.in_grace:
-            return now
-        first = waiting.since + FIRST
-        return first if now < first else waiting.until
+            return max(now, self._spilling.patience_ends) if self._spilling.is_at_work else now
+        return waiting.retry_at
 
     def _is_taken(self, now: float) -> bool:
         """Is whatever becomes free somebody's, who has waited for it for long?"""
@@ -176,27 +177,47 @@ class Admission:
 
     def _refuse(self, waiting: Parked, room: int, now: float) -> Shortage | None:
         """Refuse a put that does not fit; ``None``: there is something that it can wait for."""
-        in_grace = self._ledger.in_grace > 0
-        waiting.is_spilling = False
-        if in_grace and now < waiting.since + FIRST:
+        waiting.is_spilling, waiting.retry_at = False, waiting.since + FIRST
+        if self._ledger.in_grace and now < waiting.retry_at:
             return None
         missing = self._lacks(waiting.request, room)
-        if not missing:
-            if self._is_taken(now) or (in_grace and _is_patient(waiting, now)):
-                return None
-            return shortage(self._ledger, Asked(waiting.request.nbytes, room), None, self._label)
-        reach = self._reach(waiting, missing, now)
-        trouble = self._spilling.trouble(now)
+        if missing:
+            return self._refuse_bytes(waiting, missing, room, now)
+        if self._is_taken(now):
+            waiting.retry_at = math.inf  # until the first one is served, or refused
+            return None
+        if self._may_end_grace(waiting, now):
+            return None
+        return shortage(self._ledger, Asked(waiting.request.nbytes, room), None, self._label)
+
+    def _refuse_bytes(self, waiting: Parked, missing: int, room: int, now: float) -> Shortage | None:
+        reach, trouble = self._reach(waiting, missing, now), self._spilling.trouble(now)
         if missing <= reach:
             if now < waiting.since + LONGEST + missing / SLOWEST:
                 waiting.is_spilling = True
                 self.missing += missing
                 return None
             reach, trouble = 0, "others have taken the room that spilling made"
-        if waiting.is_surveying or (in_grace and _is_patient(waiting, now)):
+        if waiting.is_surveying:
+            waiting.retry_at = now
+            return None
+        if self._may_end_grace(waiting, now):
             return None
         asked = Asked(waiting.request.nbytes, room, reach, trouble)
         return shortage(self._ledger, asked, self._spilling.last_survey, self._label)
+
+    def _may_end_grace(self, waiting: Parked, now: float) -> bool:
+        """Is a put that does not fit to wait for the grace times that are running?
+
+        When its time is over, it waits for those once more: they may have begun late, if this process had to wait for a
+        processor, and a refusal has to be true when it is said.
+        """
+        if not self._ledger.in_grace:
+            return False
+        if now >= waiting.until and not waiting.is_extended:
+            waiting.until, waiting.is_extended = now + 2 * GRACE, True
+        waiting.retry_at = waiting.until
+        return now < waiting.until
 
     def _lacks(self, request: m.Reserve, room: int) -> int:
         """Bytes that are missing for it: of the capacity, or of the machine's memory."""
@@ -213,17 +234,6 @@ class Admission:
                 waiting.judged = now
             waiting.is_surveying = not spilling.survey(waiting.judged, now).is_over
         return spilling.within_reach(now)
-
-
-def _is_patient(waiting: Parked, now: float) -> bool:
-    """Is a put that does not fit to wait for the grace times that are running?
-
-    When its time is over, it waits for those once more: they may have begun late, if this process had to wait for a
-    processor, and a refusal has to be true when it is said.
-    """
-    if now >= waiting.until and not waiting.is_extended:
-        waiting.until, waiting.is_extended = now + 2 * GRACE, True
-    return now < waiting.until
 
 
 def _same(nbytes: int) -> int:

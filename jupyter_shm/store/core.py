@@ -232,8 +232,7 @@ class Core:
                 actions += refused(client, request.number, "full", found.text, found.figures)
             else:
                 actions += self._granted(client, request, found)
-        if self.admission.missing:
-            actions += self._spilling.make_room(self.admission.missing, now)
+        actions += self._spilling.make_room(self.admission.missing, now)
         if self.ledger.objects or self.clients:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
@@ -262,10 +261,11 @@ class Core:
             now: Seconds.
         """
         self._stamp(now)
-        if moved < 0:
-            return self._spilling.copied(error, limit, now)
-        self._spilling.moved(now)
-        return []
+        if moved >= 0:
+            self._spilling.moved(now)
+            return []
+        actions = self._spilling.copied(error, limit, now)
+        return actions + self._spilling.make_room(self.admission.missing, now)
 
     def _stamp(self, now: float) -> None:
         """What earlier calls have told to do is done by now: graces begin."""

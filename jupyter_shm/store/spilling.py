@@ -185,8 +185,13 @@ class Spilling:
     @property
     def under_way(self) -> int:
         """Bytes that are being copied, or whose grace has not ended."""
-        copying = self._copying.nbytes if self._copying else 0
+        copying = self._copying.nbytes if self._copying and self._copying.object.state == LIVE else 0
         return copying + sum(departure.nbytes for departure in self._leaving.values())
+
+    @property
+    def is_at_work(self) -> bool:
+        """Is something under way, be it in vain, whose end is told or looked for?"""
+        return self._copying is not None or bool(self._leaving)
 
     def is_possible(self, now: float) -> bool:
         """Is there any use in beginning a copy?"""

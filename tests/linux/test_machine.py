@@ -24,6 +24,7 @@ NAMES = [
     "cgroup limit",
     "default capacity",
     "warm reserve",
+    "spill heap",
     "RLIMIT_AS",
     "RLIMIT_FSIZE",
     "RLIMIT_NOFILE",
