@@ -31,6 +31,9 @@ waited for so long, because others leave for the spill heap, is not overtaken an
 RECENT = 0.1
 """Seconds for which a refusal believes a look at all objects."""
 
+SHRINK = 1.0
+"""Seconds between two looks for somebody who can leave, while more is used than a capacity that was lowered."""
+
 LEAST_CAPACITY = 1 << 20
 """Bytes of capacity below which a store is of no use."""
 
@@ -79,6 +82,8 @@ class Admission:
         self.spare: Callable[[int], int] = _same
         self.machine = ledger.heap_nbytes
         self.missing = 0
+        self._shrink_at = self._shrink_since = 0.0
+        self._is_shrinking = False  # a look at all objects is not over
 
     def ask(self, client: Client, request: m.Reserve, now: float) -> Reservation | None:
         """Grant an extent; ``None``: it waits."""
@@ -102,6 +107,8 @@ class Admission:
         """Decide again about those who wait: what was granted, or the refusal."""
         parked, self._parked = self._parked, []
         self.missing = self._ledger.overdraft
+        if self.missing:
+            self._shrink(now)
         for waiting in parked:
             client, request = waiting.client, waiting.request
             room = self.room(request.nbytes)
@@ -129,7 +136,7 @@ class Admission:
                 "machine, or its memory limit, has. Choose a smaller one: half of it leaves room for everybody else."
             )
         ledger = self._ledger
-        ledger.capacity = nbytes
+        ledger.capacity, self._shrink_at = nbytes, 0.0
         ledger.warm.fit(nbytes)
         ledger.warm.give_up(ledger.excess)
         return ""
@@ -147,13 +154,23 @@ class Admission:
 
     def deadlines(self, now: float) -> list[float]:
         """When to ``retry`` at the latest, in seconds."""
-        return [self._deadline(waiting, now) for waiting in self._parked]
+        times = [self._deadline(waiting, now) for waiting in self._parked]
+        if self._ledger.overdraft and self._ledger.spill.is_open and not self._spilling.is_at_work:
+            times.append(self._shrink_at)
+        return times
 
     def _deadline(self, waiting: Parked, now: float) -> float:
         if waiting.is_spilling:
             # What comes of it is told; and when somebody is to look at leases, ``Spilling.next_look`` says.
             return max(now, self._spilling.patience_ends) if self._spilling.is_at_work else now
         return waiting.retry_at
+
+    def _shrink(self, now: float) -> None:
+        """The capacity was lowered: look now and then who can leave."""
+        if now >= self._shrink_at and not self._is_shrinking:
+            self._shrink_since = now
+        self._is_shrinking = not self._spilling.survey(self._shrink_since, now).is_over
+        self._shrink_at = now if self._is_shrinking else self._shrink_since + SHRINK
 
     def _is_taken(self, now: float) -> bool:
         """Is whatever becomes free somebody's, who has waited for it for long?"""

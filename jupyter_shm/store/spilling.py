@@ -143,6 +143,7 @@ class Spilling:
                 continue
             space = self._ledger.spill
             if object.extent > self._room(now):
+                survey.barred += object.extent
                 continue
             spilled, self._copying = space.used, Departure(object, space.take(object.extent), object.extent)
             self._moved_at = now
@@ -215,7 +216,8 @@ class Spilling:
             return f"the disk has taken nothing for {STALLED:.0f} s"
         if not self.is_possible(now):
             return f"nothing can be spilled to disk: {self.fault}"
-        if self._survey is not None and self._room(now) < self._survey.spillable:
+        survey = self._survey
+        if survey is not None and (survey.barred or self._room(now) < survey.spillable):
             return f"the disk takes {format_size(space.room)} more"
         return ""
 

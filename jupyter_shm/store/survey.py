@@ -32,6 +32,7 @@ class Survey:
         since: When it was begun.
         is_over: Has every object been looked at?
         spillable: Bytes of those that could be spilled, and were not yet taken by ``next``.
+        barred: Bytes of those that were taken and could not leave for lack of disk.
         pinned: Bytes of extents that stay because they are pinned.
         busy: Bytes of extents of LIVE objects that somebody reads.
         published: Bytes of extents, by id of the publishing client.
@@ -46,7 +47,7 @@ class Survey:
         self._found: list[tuple[float, int, Object]] = []  # heap of (last use, sequence, object)
         self.since = now
         self.is_over = False
-        self.spillable = self.pinned = self.busy = 0
+        self.spillable = self.barred = self.pinned = self.busy = 0
         self.published: Counter[int] = Counter()
         self.read: Counter[int] = Counter()
         self._examples: dict[int, Object] = {}  # one object by each publishing client
