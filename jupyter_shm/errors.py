@@ -98,9 +98,35 @@ class PythonMismatchError(DeserializeError):
 
 
 class StoreFullError(ShmError, MemoryError):
-    """The object does not fit; the text names what was asked, what is free and the largest holders."""
+    """The object does not fit; the text names what was asked, what is free and the largest holders.
+
+    The figures are those of the moment at which it was refused, in bytes.  ``asked`` is more than what ``capacity``,
+    ``used`` and ``reserved`` leave together with ``spillable``; or, where memory was the reason, than ``available`` and
+    ``spillable``.  They are 0 where bytes were not the reason: the number of objects is limited, too.
+
+    Attributes:
+        asked: Pages that the object needs.
+        capacity: What used and reserved may be together.
+        used: Pages of published objects in memory.
+        held: The part of it whose names are gone, but which somebody still reads.
+        busy: The part of it that is published, and that somebody reads.
+        pinned: The part of it that nobody reads, but that is pinned.
+        reserved: Pages of objects that are being written.
+        spillable: What would still have been spilled to disk.
+        spilled: What is on disk already.
+        spill_limit: What may be there at most.
+        available: Memory that the machine, or its memory limit, had left; ``None`` when that was not the reason.
+        holders: Who has most of the memory: label, bytes published, bytes read.
+    """
 
     default_reason = "full"
+
+    asked = capacity = used = held = busy = pinned = reserved = spillable = spilled = spill_limit = 0
+    available: int | None = None
+    holders: tuple[tuple[str, int, int], ...] = ()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.text, self.reason), self.__dict__)
 
 
 class GetTimeoutError(ShmError, TimeoutError):
@@ -204,14 +230,18 @@ REASON_CODES = frozenset(ERRORS) | {
 }
 
 
-def error_from(reason: str, text: str) -> ShmError:
+def error_from(reason: str, text: str, **figures: object) -> ShmError:
     """Build the exception for an answer of the store.
 
     Args:
         reason: The code of the answer.  A code of a newer release is kept on a plain ``ShmError``.
         text: The store's sentence, shown as it came.
+        figures: What else it tells; attributes of the exception.
 
     Returns:
         An exception, not raised.
     """
-    return ERRORS.get(reason, ProtocolError if reason in REASON_CODES else ShmError)(text, reason=reason)
+    error = ERRORS.get(reason, ProtocolError if reason in REASON_CODES else ShmError)(text, reason=reason)
+    for name, value in figures.items():
+        setattr(error, name, value)
+    return error

@@ -90,6 +90,15 @@ def _parser() -> argparse.ArgumentParser:
     verb = _add_verb(verbs, "unpin", objects.unpin, "let them expire and be spilled again; what is over ends at once")
     verb.add_argument("names", nargs="+", metavar="name")
 
+    verb = _add_verb(
+        verbs, "set", lifecycle.set_capacity, "change a setting of the store that runs; its next process keeps it"
+    )
+    settings = verb.add_subparsers(title="settings", metavar="SETTING", required=True)
+    setting = _add_setting(
+        settings, "capacity", "memory that it may use; what is above it is spilled to disk, not lost"
+    )
+    setting.add_argument("size", type=_checked(parse_size), metavar="SIZE", help="such as 8GB, or 512MiB")
+
     _add_verb(verbs, "top", _top, "watch what the store holds and who holds it; q quits")
 
     _add_verb(verbs, "doctor", _doctor, "try what this machine allows, and say what to change")
@@ -105,6 +114,12 @@ def _add_verb(verbs: Any, name: str, run: Callable[..., int | None], about: str)
     # Left out here, it must not undo what was said in front of the verb.
     _add_store(verb, default=argparse.SUPPRESS)
     return verb
+
+
+def _add_setting(settings: Any, name: str, about: str) -> argparse.ArgumentParser:
+    setting: argparse.ArgumentParser = settings.add_parser(name, help=about, description=about, allow_abbrev=False)
+    _add_store(setting, default=argparse.SUPPRESS)
+    return setting
 
 
 def _add_store(parser: argparse.ArgumentParser, default: Any) -> None:

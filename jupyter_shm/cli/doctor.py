@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
 from ..errors import ShmError
 from ..linux.machine import Fact, machine_facts
 from ..sizes import format_size
 from .terminal import FAILED, NotRunningError, place, running_store, show
+
+if TYPE_CHECKING:
+    from ..client.info import StoreStats
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -74,7 +77,15 @@ def _store_facts(options: argparse.Namespace) -> list[Fact]:
     return [
         Fact(title, f"pid {stats.pid}, jupyter_shm {stats.version}, Python {stats.python}", "ok"),
         Fact("used", f"{format_size(stats.used)} of {format_size(stats.capacity)} ({share:.0%})", "ok"),
+        Fact("spilled", *_spilled(stats)),
         Fact("objects", f"{stats.objects:,}, {stats.names:,} of them named", "ok"),
         Fact("clients", f"{stats.clients - 1} besides this command", "ok"),
         Fact("log", str(paths.log), "ok"),
     ]
+
+
+def _spilled(stats: StoreStats) -> tuple[str, Literal["ok", "warn"], str]:
+    if stats.spill_reason:
+        is_meant = stats.spill_reason.endswith("turns it off")
+        return f"nothing: {stats.spill_reason}", "ok" if is_meant else "warn", ""
+    return f"{format_size(stats.spilled)} of at most {format_size(stats.spill_limit)}", "ok", ""

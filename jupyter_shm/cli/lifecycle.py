@@ -49,7 +49,23 @@ def start(options: argparse.Namespace) -> None:
         say(f"  {label:9}{value}")
     if options.capacity not in (None, stats.capacity):
         asked = format_size(options.capacity)
-        complain(f"warning: the {asked} asked for are not applied. Stop the store first (`jupyter shm stop`).")
+        complain(
+            f"warning: the {asked} asked for are not applied. `jupyter shm set capacity` changes it while it runs."
+        )
+
+
+def set_capacity(options: argparse.Namespace) -> None:
+    """Change the capacity, and say what that leaves."""
+    from ..client import capacity
+
+    with running_store(options) as store:
+        capacity.set_capacity(store, options.size)
+        stats = store.stats()
+    say(f"capacity {format_size(stats.capacity)}; {format_size(stats.used + stats.reserved)} are in use")
+    if stats.used + stats.reserved > stats.capacity:
+        say(
+            "what nobody reads is being spilled to disk" if not stats.spill_reason else "puts are refused until it fits"
+        )
 
 
 def stop(options: argparse.Namespace) -> None:

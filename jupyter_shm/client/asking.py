@@ -34,6 +34,9 @@ def take_missed(session: Session, key: Any, deadline: float | None, *, is_told: 
         return _take_missed_ref(session, key)
     name = encode_name(key)
     while True:
+        leased = session.leases.take_spilled(name)
+        if leased is not None:
+            return leased
         if deadline is None:
             _confirm(session, key, is_told)
         else:
@@ -46,9 +49,11 @@ def take_missed(session: Session, key: Any, deadline: float | None, *, is_told: 
 def _take_missed_ref(session: Session, ref: ObjectRef) -> Leased:
     leased = None
     if ref.store == session.welcome.store:
+        leased = session.leases.take_spilled(None, ref.id)
         with contextlib.suppress(ObjectNotFoundError):
-            session.connection.request(m.Info, "", ref.id)  # its publisher may just have told of it
-            leased = session.leases.take_id(ref.id)
+            if leased is None:
+                session.connection.request(m.Info, "", ref.id)  # its publisher may just have told of it
+                leased = session.leases.take_id(ref.id) or session.leases.take_spilled(None, ref.id)
     if leased is None:
         raise ObjectNotFoundError(f"the object that {ref!r} means is gone: deleted, replaced, or its store ended")
     return leased

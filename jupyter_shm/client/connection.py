@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ..errors import (
     ProtocolError,
     ShmError,
@@ -30,6 +32,9 @@ from .lock import is_mine, new_lock
 
 PATIENCE = 10.0
 """Seconds without any answer after which the store is said to be unresponsive."""
+
+TRIES = 3
+"""Times that it gets them, if it was started again in between."""
 
 RETRY = 0.05
 """Seconds until a one-way message that found the queue full is tried again."""
@@ -56,7 +61,8 @@ class Connection:
     Args:
         sock: The socket, owned from now on.
         about: Says what is said of the store in errors: its pid and log.
-        starts: Says how often the store was started: it goes on after a death, and gets its time again.
+        signs: Says how often the store was started: it goes on after a death, and gets its time again; and how much it
+            has moved to disk: a put may wait for that as long as it moves.
         spin: Waits, for as long as a wake-up takes, until the index shows that a request which changes something was
             carried out; says whether it was.
         withdraw: Writes where the store sees it, without being told, that nobody waits for a request any more.
@@ -66,12 +72,12 @@ class Connection:
         self,
         sock: socket.socket,
         about: Callable[[], str],
-        starts: Callable[[], int],
+        signs: Callable[[], tuple[int, int]],
         spin: Callable[[int], bool],
         withdraw: Callable[[int], None],
     ) -> None:
         self._about = about
-        self._starts = starts
+        self._signs = signs
         self._spin = spin
         self._withdraw = withdraw
         self.on_idle: Callable[[], None] | None = None
@@ -176,7 +182,7 @@ class Connection:
             if type(answer) is not m.Refused:
                 return answer
             if answer.reason != "again":
-                raise error_from(answer.reason, answer.text)
+                raise error_from(answer.reason, answer.text, **_figures(answer))
 
     def ask(self, kind: type, *fields: object, ticket: list[int]) -> None:
         """Ask, and do not wait for the answer.
@@ -221,16 +227,19 @@ class Connection:
         Raises:
             DeadlineError, StoreConnectionError, StoreUnresponsiveError: As ``request``.
         """
-        for last in (False, False, True):
-            starts = self._starts()
+        tries = 0
+        while True:
+            starts, moved = self._signs()
             try:
                 return self._await_until(
                     number, time.monotonic() + PATIENCE if deadline is None else deadline, deadline
                 )
             except StoreUnresponsiveError:
-                if last or starts == self._starts():
-                    raise
-        raise AssertionError("the last try returns or raises")
+                now = self._signs()
+                if moved == now[1]:
+                    tries += 1
+                    if tries == TRIES or starts == now[0]:
+                        raise
 
     def cancel(self, number: int) -> None:
         """Nobody waits for this request any more: the store does not begin with it, or undoes what nobody can know of."""
@@ -365,6 +374,16 @@ class Connection:
         return self.broken
 
 
+def _figures(refused: m.Refused) -> dict[str, object]:
+    """What a refusal tells besides its text, as attributes of the exception."""
+    told = refused.figures
+    if told is None:
+        return {}
+    holders = tuple((one.label, one.published, one.read) for one in told.holders)
+    available = None if told.available < 0 else told.available
+    return {**msgspec.structs.asdict(told), "available": available, "holders": holders}
+
+
 def _seconds(limit: float) -> float | None:
     return None if limit == FOREVER else min(max(0.0, limit - time.monotonic()), LONGEST)
 
@@ -407,7 +426,7 @@ def greet(sock: socket.socket, hello: m.Hello) -> tuple[m.Welcome, tuple[int, ..
         answer = wire.decode_welcome(packet.data)
         if isinstance(answer, m.Refused):
             raise error_from(answer.reason, answer.text)
-        if not isinstance(answer, m.Welcome) or len(packet.descriptors) != 4:
+        if not isinstance(answer, m.Welcome) or len(packet.descriptors) not in (4, 5):
             raise ProtocolError(f"the store answered hello with {type(answer).__name__}")
     except (ShmError, OSError):
         packets.close_all(packet.descriptors)

@@ -57,7 +57,8 @@ class ObjectInfo:
         type: Qualified name of the type; ``"?"`` when the object was gone before it could be looked at.
         shape, dtype: Of what has them, else ``None``.
         nbytes: Bytes of data.
-        state: ``"live"``, or ``"held"``: its name is gone, and somebody still reads its bytes.
+        state: ``"live"``; ``"spilled"``: its bytes are on disk, and are read there; or ``"held"``: its name is gone, and
+            somebody still reads its bytes.
         version: Counts the puts under this name, from 1.
         created: When it was published, in UTC.
         owner: Who published it.
@@ -220,7 +221,7 @@ class StoreStats:
 
     Attributes:
         capacity: What used and reserved may be together.
-        used: Pages of sealed objects, held ones included.
+        used: Pages of sealed objects in memory, held ones included.
         held: The part of it whose names are gone, but which somebody still reads.
         reserved: Extents that are being filled.
         reserve: The warm reserve: free memory that is kept for the next puts, and given up before one is refused.
@@ -230,6 +231,10 @@ class StoreStats:
         pid: Of the store's process.
         keeper: Process id of its keeper, which starts it again if it dies; 0 while it has none.
         starts: Processes that this store has been so far: 1, and one more each time that it died.
+        spilled: Bytes on disk of objects that had to leave memory; not a part of ``used``.
+        spilled_objects: How many these are.
+        spill_limit: Bytes that may be there at most, as the disk was when it was asked last.
+        spill_reason: Why nothing is spilled; ``""`` when objects are.
         version, python: Of the store's process.
     """
 
@@ -248,6 +253,10 @@ class StoreStats:
     starts: int
     version: str
     python: str
+    spilled: int = 0
+    spilled_objects: int = 0
+    spill_limit: int = 0
+    spill_reason: str = ""
 
     @property
     def free(self) -> int:
@@ -259,10 +268,17 @@ class StoreStats:
         sizes = ("capacity", "used", "held", "reserved", "reserve", "free")
         return [
             *((label, format_size(getattr(self, label))) for label in sizes),
+            ("spilled", self._spilled()),
             ("objects", f"{self.objects:,} ({self.names:,} named)"),
             ("clients", str(self.clients)),
             ("store", f"pid {self.pid}, jupyter_shm {self.version}, Python {self.python}, up {self.uptime:.0f} s"),
         ]
+
+    def _spilled(self) -> str:
+        if self.spill_reason:
+            return f"off: {self.spill_reason}"
+        what = f"{self.spilled_objects:,} object{'s' * (self.spilled_objects != 1)}"
+        return f"{format_size(self.spilled)} on disk ({what}; at most {format_size(self.spill_limit)})"
 
     def __rich__(self) -> Any:
         from rich.table import Table

@@ -36,13 +36,19 @@ _kinds: dict[
 they are not those of C order."""
 
 
-def known_array(leases: Leases, leased: Leased, key: str | int | None) -> Array | None:
+def known_array(heap: Heap, leases: Leases, leased: Leased, key: str | int | None) -> Array | None:
     """Build an array whose head was seen before; otherwise as ``reading.read`` for mode ``"r"``.
+
+    Args:
+        heap: Where its bytes are.
+        leases: Of the session that it was leased with.
+        leased: The object.
+        key: Name or id under which it may be got again.
 
     Returns:
         The array; ``None``: it is to be read the long way.
     """
-    head = _head(leases.heap, leased)
+    head = _head(heap, leased)
     kind = None if head is None else _kinds.get(head)
     if head is None or kind is None:
         return None

@@ -19,7 +19,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class RootRef(weakref.ref[Root]):
     meta: object  # what the object says of itself and where its data starts, once somebody has read it
     name: str | None  # under which it is shown
     alarm: weakref.ref[Root]  # calls Python code at the end, after this one was noted without any
+
+    is_spilled: ClassVar[bool] = False  # True: it looks at the spill heap, and the record's offset means that
 
 
 class KeptRef(weakref.ref[object]):
@@ -80,6 +82,9 @@ class Leased(NamedTuple):
     ref: RootRef
     place: Place | None  # what said that it is meant; None: it is no longer LIVE
 
+
+MakeRoot = Callable[[int, Record, "Place | None"], Leased]
+"""Makes the root of an object on which the lease is held: id, facts, and what said that it is meant."""
 
 # Leased(...) is a function in Python and costs twice as much.
 _leased: Callable[[tuple[int, Root, int, Record, RootRef, Place | None]], Leased] = partial(tuple.__new__, Leased)
@@ -167,15 +172,19 @@ class Leases:
             if self._ended or self._told or self._unsettled is not None or self.on_idle is not None:
                 self.drain()
 
+    def heap_of(self, _leased: Leased) -> Heap:
+        """Where the bytes are that a leased object's record tells of."""
+        return self.heap
+
     def private(self, leased: Leased, offset: int, nbytes: int) -> Root:
         """A copy-on-write view of a leased object's bytes; the lease is held for as long as the view lives.
 
         Args:
             leased: The object.
-            offset: Where in the heap the bytes start; they are the object's, or those of one that it contains.
+            offset: Where in its heap the bytes start; they are the object's, or those of one that it contains.
             nbytes: How many.
         """
-        root, window = self.heap.private(offset, nbytes)
+        root, window = self.heap_of(leased).private(offset, nbytes)
         ref = self._watch(root, 0, leased.record, window)
         ref.anchor = leased.root
         self._private[id(ref)] = ref
@@ -230,7 +239,7 @@ class Leases:
             ``(start, end, id)`` of each object, by start.
         """
         with self.lock:
-            held = {id: refs[-1].record for id, refs in self._held.items() if refs}
+            held = {id: refs[-1].record for id, refs in self._held.items() if refs and not refs[-1].is_spilled}
         spans = {(record.offset, record.offset + record.extent, id) for id, record in held.items()}
         for record in held.values():
             for id in self._contained(record):
@@ -248,7 +257,9 @@ class Leases:
         finally:
             self.drain()
 
-    def _take(self, slot: int, record: Record, place: Place, count_read: bool) -> Leased | None:
+    def _take(
+        self, slot: int, record: Record, place: Place, count_read: bool, make: MakeRoot | None = None
+    ) -> Leased | None:
         """Steps 2 to 4; step 1 gave record and place.  The lock is held."""
         if self._is_passive:
             return None
@@ -268,7 +279,7 @@ class Leases:
                 # The store knows what is true.  Said anew: a finalizer that fetched something may have settled its own.
                 self._unsettled = id
                 return None
-            leased = self._make_root(id, record, place)
+            leased = (make or self._make_root)(id, record, place)
             self._unsettled = None
         except BaseException:
             self._unsettled = id
@@ -310,11 +321,11 @@ class Leases:
         self._held.setdefault(id, []).append(ref)
         return _leased((id, root, base, record, ref, place))
 
-    def _watch(self, root: Root, id: int, record: Record, window: Map | None) -> RootRef:
+    def _watch(self, root: Root, id: int, record: Record, window: Map | None, kind: type[RootRef] = RootRef) -> RootRef:
         # No __init__ of its own: with one, every get costs half a microsecond more.
         # The younger reference is called first.
         alarm = weakref.ref(root, self._end)
-        ref = RootRef(root, self._ended.append)
+        ref = kind(root, self._ended.append)
         ref.id, ref.record, ref.window, ref.alarm = id, record, window, alarm
         ref.anchor = ref.meta = ref.name = None
         return ref

@@ -11,12 +11,17 @@ from ..protocol.messages import ObjectFacts
 from ..serial.dtypes import dtype_from
 from ..serial.meta import NDARRAY, Meta, decode_meta
 from ..serial.unpack import copy_out, unpack
-from ..tables.layout import DYING, LIVE, generation_of, slot_of
+from ..tables.layout import DYING, LIVE, SPILLED, SPILLING, generation_of, slot_of
 from ..tables.prefix import HEAD_SIZE, description_start, find_description, read_head, read_label
 from .again import show
 from .heap import Heap, Root
 from .kinds import FIRST_LOOK, LARGE, known_array, remember
 from .leases import Leased, Leases
+from .spilled import AllLeases
+
+_READABLE = ({LIVE, SPILLING, DYING}, {SPILLED, DYING})
+"""States in which an object's bytes are in the heap, and those in which they are in the spill heap, if a moment before
+they were."""
 
 MODES = ("r", "c")
 """Read modes, named as numpy's ``mmap_mode``: a read-only view; a private copy-on-write view."""
@@ -37,21 +42,22 @@ def read(leases: Leases, leased: Leased, mode: str, copy: bool, key: str | int |
         DeserializeError: It cannot be rebuilt here.
     """
     is_view = mode == "r" and not copy
+    heap = leases.heap_of(leased)
     if is_view:
-        array = known_array(leases, leased, key)
+        array = known_array(heap, leases, leased, key)
         if array is not None:
             return array
-    meta, start = read_meta(leases.heap, leased)
+    meta, start = read_meta(heap, leased)
     if meta.kind == NDARRAY and is_view:
         array = _array(leases, leased, meta, start, key)
         if array is not None:
-            remember(leases.heap, leased, meta, array)
+            remember(heap, leased, meta, array)
             return array
     publisher = _publisher(leased) if meta.by_value else ""
     if copy:
-        return copy_out(meta, _parts(leases.heap, meta, leased, start), publisher)
+        return copy_out(meta, _parts(heap, meta, leased, start), publisher)
     if mode == "r":
-        return unpack(meta, _parts(leases.heap, meta, leased, start), publisher)
+        return unpack(meta, _parts(heap, meta, leased, start), publisher)
     if meta.kind != NDARRAY:
         raise InvalidModeError(
             f"mode='c' gives a private copy-on-write view of an ndarray; {_named(leased)} is a {meta.type}. Use "
@@ -114,18 +120,19 @@ def read_meta(heap: Heap, leased: Leased) -> tuple[Meta, int]:
     return found
 
 
-def peek_meta(leases: Leases, facts: ObjectFacts) -> Meta | None:
+def peek_meta(leases: AllLeases, facts: ObjectFacts) -> Meta | None:
     """Read what an object says of itself, without keeping it, and even when it is no longer LIVE.
 
     Returns:
         ``None`` when it was gone meanwhile, or was written by a release whose meta we cannot read.
     """
+    heap, offset = leases.heap_at(facts.spilled), facts.spilled - 1 if facts.spilled else facts.offset
     try:
-        count, size, label = read_head(leases.heap.read(facts.offset, HEAD_SIZE), facts.nbytes)
-        data = leases.heap.read(facts.offset + description_start(count, label), size)
+        count, size, label = read_head(heap.read(offset, HEAD_SIZE), facts.nbytes)
+        data = heap.read(offset + description_start(count, label), size)
         # Only now: if it is not free yet, then what was read before was this object's.
         state = leases.index.state(slot_of(facts.id))
-        is_there = state >> 8 == generation_of(facts.id) and state & 0xFF in {LIVE, DYING}
+        is_there = state >> 8 == generation_of(facts.id) and state & 0xFF in _READABLE[bool(facts.spilled)]
         return decode_meta(data) if is_there else None
     except (ProtocolError, DeserializeError):
         return None

@@ -25,15 +25,15 @@ from ..linux.maps import Map, map_shared
 from ..linux.runtime import StorePaths, store_paths
 from ..protocol import messages as m
 from ..tables.index import IndexReader
-from ..tables.layout import INDEX_SIZE, ROW_CLIENT, ROW_LOOKING, ROW_NUMBER, WORD_ENDED, row_word
+from ..tables.layout import INDEX_SIZE, ROW_CLIENT, ROW_LOOKING, ROW_NUMBER, WORD_ENDED, WORD_PROGRESS, row_word
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from . import launch
 from .connection import PATIENCE, Connection, greet
 from .cutting import Cutter
 from .heap import Heap, address_space_error
 from .identity import hello, kernel_id, label
-from .leases import Leases
 from .lock import is_mine, new_lock
+from .spilled import AllLeases, SpillHeap
 
 LOOK_EVERY = 0.02
 """Seconds between looks at the socket by calls that need no answer."""
@@ -66,8 +66,8 @@ class Session:
         owner: Who uses it; without one, it ends as soon as its last view is gone.
         sock: Connected, owned from now on.
         welcome: The store's answer to hello.
-        descriptors: What came with it: heap (read-only, writable), index, lease table.  Those that have an owner are
-            taken out of the list.
+        descriptors: What came with it: heap (read-only, writable), index, lease table, and the spill heap if there is
+            one.  Those that have an owner are taken out of the list.
 
     Attributes:
         words: Those of the index.
@@ -82,18 +82,19 @@ class Session:
         self.welcome = welcome
         self.label = label(kernel_id())
         self.paths: StorePaths = store_paths(name)
-        read_only, writable, index, table = descriptors
+        read_only, writable, index, table, *spill = descriptors
         self._index_map = map_shared(index, 0, INDEX_SIZE)
         self._index = IndexReader(self._index_map.view)
         self.words = self._index.words
         self._pid = welcome.pid
         self._row = row_word(welcome.row)
-        self.connection = Connection(sock, self._about, lambda: self._index.starts, self._spin, self._withdraw)
+        self.connection = Connection(sock, self._about, self._signs, self._spin, self._withdraw)
         self.cutter = Cutter(self.connection)
         self._table_map = map_shared(table, 0, LEASES_SIZE, writable=True)
         self.heap = Heap(read_only, writable)
         del descriptors[:2]
-        self.leases = Leases(
+        self.spill = SpillHeap(descriptors.pop()) if spill else None
+        self.leases = AllLeases(
             self._index,
             LeaseTable(self._table_map.view),
             self.heap,
@@ -102,6 +103,7 @@ class Session:
             on_ring=self._ring,
         )
         self.leases.row = self._row
+        self.leases.spill = self.spill
         self._ending = new_lock()
         self.next_look = 0.0
         _register_barrier()
@@ -140,6 +142,10 @@ class Session:
 
     def _about(self) -> str:
         return f"the store {self.name!r} (pid {self.pid}, log {self.paths.log})"
+
+    def _signs(self) -> tuple[int, int]:
+        """How often the store was started, and how many bytes it has spilled: whoever waits sees that it goes on."""
+        return self._index.starts, self.words[WORD_PROGRESS]
 
     def wait_for_end(self) -> None:
         """Wait until the store, which was asked to end, has closed its socket; ten seconds at most."""
@@ -198,6 +204,8 @@ class Session:
             self.words.release()
             self._index_map.close()
             self.heap.close()
+            if self.spill is not None:
+                self.spill.close()
             _sessions.discard(self)
 
     @property
@@ -271,7 +279,7 @@ class Session:
             raise StoreConnectionError(f"nobody listens at {self.paths.socket}")
         try:
             welcome, descriptors = greet(sock, hello())
-            packets.close_all(descriptors[:3])
+            packets.close_all((*descriptors[:3], *descriptors[4:]))
             try:
                 table = map_shared(descriptors[3], 0, LEASES_SIZE, writable=True)
             finally:

@@ -320,6 +320,10 @@ class Store(Terms):
             pid=got.pid,
             keeper=got.keeper,
             starts=got.starts,
+            spilled=got.spilled,
+            spilled_objects=got.spilled_objects,
+            spill_limit=got.spill_limit,
+            spill_reason=got.spill_reason,
             version=got.package,
             python=got.python,
         )
@@ -455,7 +459,7 @@ class Store(Terms):
         if self._capacity is not None and granted != self._capacity:
             warnings.warn(
                 f"the store {self.name!r} runs already with a capacity of {format_size(granted)}; the "
-                f"{format_size(self._capacity)} asked for are not applied. Stop it first (`jupyter shm stop`).",
+                f"{format_size(self._capacity)} asked for are not applied. To change it: `jupyter shm set capacity {self._capacity}`.",
                 stacklevel=_level_of_caller(),
             )
         return session

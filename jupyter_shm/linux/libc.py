@@ -60,6 +60,7 @@ _munmap = _function("munmap", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 _madvise = _function("madvise", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _fallocate = _function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
 _prctl = _function("prctl", ctypes.c_int, ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_fstatfs = _function("fstatfs", ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
 _inotify_init1 = _function("inotify_init1", ctypes.c_int, ctypes.c_int)
 _inotify_add_watch = _function("inotify_add_watch", ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 _syscall = _libc.syscall
@@ -109,6 +110,21 @@ def fallocate(fd: int, mode: int, offset: int, nbytes: int) -> None:
     """
     if _fallocate(fd, mode, offset, nbytes):
         raise _failure("fallocate")
+
+
+def filesystem_type(fd: int) -> int:
+    """Call fstatfs(2), of which ``os.fstatvfs`` leaves the type out.
+
+    Returns:
+        The file system's magic number, as in linux/magic.h.
+
+    Raises:
+        OSError: As fstatfs(2).
+    """
+    found = (ctypes.c_ulong * 32)()  # more than a struct statfs, whose first word is the type
+    if _fstatfs(fd, found):
+        raise _failure("fstatfs")
+    return int(found[0])
 
 
 def prctl(option: int, value: int) -> int:

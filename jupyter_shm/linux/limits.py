@@ -25,14 +25,19 @@ __all__ = [
     "heap_nbytes",
     "keep_setting",
     "machine_memory",
+    "memory_limit",
     "open_files_limit",
     "parse_size",
     "reserve_setting",
+    "spill_setting",
 ]
 
 CAPACITY = "JUPYTER_SHM_CAPACITY"
 RESERVE = "JUPYTER_SHM_RESERVE"
 KEEP = "JUPYTER_SHM_KEEP"
+SPILL = "JUPYTER_SHM_SPILL_DIR"
+
+_SPILL_FOLDER = "/var/tmp"
 
 _LARGEST_RESERVE = 512 << 20
 
@@ -180,7 +185,7 @@ def default_capacity(root: Path = _ROOT) -> int:
     Args:
         root: As for ``cgroup_limit``.
     """
-    return page_down(_memory(root) // 2)
+    return page_down(memory_limit(root) // 2)
 
 
 def default_reserve(root: Path = _ROOT) -> int:
@@ -192,10 +197,15 @@ def default_reserve(root: Path = _ROOT) -> int:
     Returns:
         Whole huge pages; 0 where there is too little memory for one.
     """
-    return min(_memory(root) // 20, _LARGEST_RESERVE) // HUGE * HUGE
+    return min(memory_limit(root) // 20, _LARGEST_RESERVE) // HUGE * HUGE
 
 
-def _memory(root: Path) -> int:
+def memory_limit(root: Path = _ROOT) -> int:
+    """Bytes of memory that the machine has, or the cgroup may use, if that is less.
+
+    Args:
+        root: As for ``cgroup_limit``.
+    """
     return min(machine_memory(), cgroup_limit(root) or machine_memory())
 
 
@@ -231,6 +241,12 @@ def keep_setting() -> float | None:
     if not text:
         return None
     return 0.0 if text.strip() == "0" else parse_duration(text, what=f"{KEEP} ('0' keeps nothing)")
+
+
+def spill_setting() -> str:
+    """The folder that ``$JUPYTER_SHM_SPILL_DIR`` names, ``/var/tmp`` if it is not set; "" where it turns spilling off."""
+    text = os.environ.get(SPILL, "").strip()
+    return "" if text.lower() in {"0", "off"} else text or _SPILL_FOLDER
 
 
 def heap_nbytes() -> int:

@@ -152,6 +152,7 @@ def _limit_facts() -> list[Fact]:
         Fact("cgroup limit", "none" if group is None else format_size(group), "ok"),
         Fact("default capacity", format_size(limits.default_capacity()), "ok"),
         _reserve(),
+        _spill(),
         _address_space(resource.getrlimit(resource.RLIMIT_AS)[0]),
         _file_size(resource.getrlimit(resource.RLIMIT_FSIZE)[0]),
         _open_files(limits.open_files_limit()),
@@ -168,6 +169,25 @@ def _reserve() -> Fact:
     if setting is None:
         return Fact("warm reserve", f"{format_size(limits.default_reserve())} (default)", "ok")
     return Fact("warm reserve", f"{format_size(setting) if setting else 'off'} ({limits.RESERVE})", "ok")
+
+
+def _spill() -> Fact:
+    from . import limits, spillfile
+
+    folder = limits.spill_setting()
+    if not folder:
+        return Fact("spill heap", f"off ({limits.SPILL})", "ok")
+    try:
+        descriptors = spillfile.open_spill(folder)
+    except SettingError as error:
+        advice = f"A full store refuses puts instead of spilling to disk. Let {limits.SPILL} name a folder on a disk."
+        return Fact("spill heap", str(error), "warn", advice)
+    try:
+        limit = spillfile.spill_limit(descriptors[0], 0)
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+    return Fact("spill heap", f"in {folder}, at most {format_size(limit)}", "ok")
 
 
 def _address_space(limit: int) -> Fact:

@@ -191,6 +191,17 @@ class Stats(Message, frozen=True, tag="stats"):
     number: Count
 
 
+class SetCapacity(Message, frozen=True, tag="set-capacity"):
+    """Let used and reserved pages together take so many bytes from now on.
+
+    Answered by ``Done``; ``setting`` when the machine has no such memory.  What is above it already is spilled as far as
+    possible, and stays otherwise.  Doing it twice is doing it once, so its number is in no row.
+    """
+
+    number: Count
+    nbytes: Count  # bytes
+
+
 class Stop(Message, frozen=True, tag="stop"):
     """End the whole store.  Answered by ``Done``, or ``in-use`` unless forced."""
 
@@ -205,7 +216,7 @@ class Welcome(Message, frozen=True, tag="welcome"):
     """Answer to ``Hello``.
 
     With it travel four descriptors: heap (read-only), heap (writable), index (read-only) and this client's lease
-    table (writable).
+    table (writable); and a fifth one, spill heap (read-only), where objects are spilled.
     """
 
     client: int  # id of this client
@@ -276,7 +287,9 @@ class ObjectFacts(msgspec.Struct, frozen=True, array_like=True):
 
     id: int
     name: str  # "" for an anonymous one
-    state: str  # "live", or "held": its name is gone and somebody still reads its bytes
+    state: (
+        str  # "live"; "spilled": as live, but on disk; or "held": its name is gone and somebody still reads its bytes
+    )
     version: int
     payload: int  # bytes of data
     offset: int  # bytes from the start of the heap
@@ -289,6 +302,7 @@ class ObjectFacts(msgspec.Struct, frozen=True, array_like=True):
     reads: int  # gets that had to build the object anew; at most 16,777,215 are told apart per client
     flags: int = 0  # PINNED and KERNEL_LIFETIME of the index
     expiry: int = 0  # when its name ends: nanoseconds of CLOCK_MONOTONIC; 0: never
+    spilled: int = 0  # offset in the spill heap plus 1, where its bytes are; 0: they are in the heap
 
 
 class Person(msgspec.Struct, frozen=True, array_like=True):
@@ -328,7 +342,7 @@ class Accounts(Message, frozen=True, tag="accounts"):
 
     number: int
     capacity: int
-    used: int  # sealed objects, held ones included
+    used: int  # sealed objects in memory, held ones included
     held: int  # bytes of the extents whose names are gone, but which somebody still reads
     reserved: int  # extents that are being filled
     reserve: int  # the warm reserve: free pages that have memory
@@ -342,6 +356,37 @@ class Accounts(Message, frozen=True, tag="accounts"):
     starts: int  # store processes over this memory so far: 1, and one more each time that it was started again
     package: str
     python: str
+    spilled: int = 0  # bytes of the spill heap that objects take
+    spilled_objects: int = 0
+    spill_limit: int = 0  # bytes that it may take, as the disk was when it was asked last; 0 where nothing is spilled
+    spill_reason: str = ""  # why nothing is spilled
+
+
+class Holding(msgspec.Struct, frozen=True, array_like=True):
+    """What a notebook, or another process, has of the memory."""
+
+    label: str
+    published: int  # bytes of the extents of what it has published
+    read: int  # bytes of the extents that it reads
+
+
+class Figures(msgspec.Struct, frozen=True, array_like=True):
+    """Why a put did not fit: the accounts at that moment, in bytes."""
+
+    asked: int  # pages that the object needs
+    capacity: int
+    used: int  # pages of sealed objects in memory
+    held: int  # the part of it whose names are gone, but which somebody still reads
+    busy: int  # the part of it that has names, or refs, and that somebody reads
+    pinned: int  # the part of it that nobody reads, but that is pinned
+    reserved: int  # extents that are being filled
+    spillable: (
+        int  # what would still have been spilled: asked is more than this and what capacity, used, reserved leave
+    )
+    spilled: int  # bytes of the spill heap that objects take
+    spill_limit: int  # bytes that it may take
+    available: int  # memory that the machine, or its cgroup, has left for this put; -1 if that was not the reason
+    holders: tuple[Holding, ...]  # those who have most
 
 
 class Refused(Message, frozen=True, tag="refused"):
@@ -350,6 +395,7 @@ class Refused(Message, frozen=True, tag="refused"):
     number: int
     reason: str  # one of errors.REASON_CODES; "again": ask the same once more, under a new number
     text: str  # for people
+    figures: Figures | None = None  # with "full"
 
 
 Request: TypeAlias = (
@@ -372,6 +418,7 @@ Request: TypeAlias = (
     | Info
     | Clients
     | Stats
+    | SetCapacity
     | Stop
 )
 Answer: TypeAlias = (

@@ -170,6 +170,32 @@ class Punch:
 
 
 @dataclass(slots=True)
+class Spill:
+    """Have an object's bytes copied into the spill heap; tell ``Core.spilled`` what came of it."""
+
+    id: int
+    source: int  # offset in the heap
+    offset: int  # in the spill heap
+    nbytes: int
+    spilled: int  # bytes of the spill heap that are in use without it
+
+
+@dataclass(slots=True)
+class PunchSpill:
+    """Give a part of the spill heap back to the disk, before anything that is spilled later is written."""
+
+    offset: int
+    nbytes: int
+
+
+@dataclass(slots=True)
+class SetCapacity:
+    """Write how many bytes used and reserved pages together may take."""
+
+    nbytes: int
+
+
+@dataclass(slots=True)
 class Exit:
     """End the store, once everything sent is on its way."""
 
@@ -196,5 +222,8 @@ Action: TypeAlias = (
     | Send
     | Warm
     | Punch
+    | Spill
+    | PunchSpill
+    | SetCapacity
     | Exit
 )

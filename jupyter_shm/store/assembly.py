@@ -12,7 +12,9 @@ import time
 from dataclasses import dataclass
 
 from .. import __version__
+from ..errors import SettingError
 from ..linux import packets
+from ..linux.limits import SPILL as SPILL_SETTING
 from ..linux.limits import (
     capacity_setting,
     default_capacity,
@@ -20,8 +22,9 @@ from ..linux.limits import (
     heap_nbytes,
     keep_setting,
     reserve_setting,
+    spill_setting,
 )
-from ..linux.memory import HUGE
+from ..linux.spillfile import open_spill, spill_limit
 from ..sizes import format_size
 from .aftermath import Aftermath
 from .core import Core
@@ -31,7 +34,7 @@ from .doorway import Doorway
 from .holders import Holders
 from .inquiries import Identity
 from .ledger import Ledger
-from .lodging import LISTENER, LOCK, MEMORY, decode_note
+from .lodging import LISTENER, LOCK, MEMORY, SPILL, decode_note
 from .references import KEEP
 from .regions import Regions
 from .restore import restore
@@ -79,16 +82,30 @@ def assemble(settings: Settings, vault: Vault, has_crashed: bool) -> Daemon:
 def _new(settings: Settings, vault: Vault) -> Daemon:
     capacity = settings.capacity or capacity_setting() or default_capacity()
     doorway = Doorway(settings.store, vault[LOCK].descriptors[0])
-    regions = Regions.create(heap_nbytes(), secrets.randbits(64))
+    spill, reason = _open_spill()
+    regions = Regions.create(heap_nbytes(), secrets.randbits(64), spill)
     regions.index.set_capacity(capacity)
     regions.index.set_since(time.monotonic_ns())
     vault.keep(MEMORY, b"", regions.descriptors)
+    vault.keep(SPILL, reason.encode(), spill)
     vault.keep(LISTENER, b"", (doorway.listener.fileno(),))
     return _daemon(doorway, regions, vault, Aftermath(Ledger(capacity, regions.heap_nbytes)))
 
 
+def _open_spill() -> tuple[tuple[int, ...], str]:
+    """The descriptors of a spill heap; or none, and why."""
+    folder = spill_setting()
+    if not folder:
+        return (), f"{SPILL_SETTING} turns it off"
+    try:
+        return open_spill(folder), ""
+    except SettingError as error:
+        log.warning("objects are not spilled to disk: %s", error)
+        return (), str(error)
+
+
 def _restored(settings: Settings, vault: Vault, has_crashed: bool) -> Daemon:
-    regions = Regions(vault[MEMORY].descriptors)
+    regions = Regions(vault[MEMORY].descriptors, spill=vault[SPILL].descriptors)
     index = regions.index
     if index.has_ended:
         raise StoreEndedError
@@ -134,10 +151,13 @@ def _daemon(doorway: Doorway, regions: Regions, vault: Vault, aftermath: Afterma
     index, ledger = regions.index, aftermath.ledger
     index.note_start(os.getpid())
     wanted = reserve_setting()
-    # No more than a quarter: a small store needs its capacity for objects.
-    ledger.warm.target = min(default_reserve() if wanted is None else wanted, ledger.capacity // 4) // HUGE * HUGE
+    ledger.warm.wanted = default_reserve() if wanted is None else wanted
+    ledger.warm.fit(ledger.capacity)
     ledger.warm.note_put(time.monotonic())
-    ledger.read_label = lambda entry: regions.label(entry.offset, entry.nbytes)
+    ledger.spill.reason = vault[SPILL].note.decode()
+    if ledger.spill.is_open:
+        ledger.spill.limit = spill_limit(regions.spill, ledger.spill.used)
+    ledger.read_label = regions.label
     python = platform.python_version()
     us = Identity(index.store, os.getpid(), __version__, python, index.since / 1e9, index.starts)
     core = Core(ledger, Holders(), us, time.monotonic(), aftermath)

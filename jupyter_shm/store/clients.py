@@ -65,6 +65,11 @@ class Clients:
         """The client of an id, while it is connected."""
         return self._by_id.get(id)
 
+    def label(self, id: int) -> str:
+        """Who the client of an id is, for people; "" when it is not connected."""
+        client = self._by_id.get(id)
+        return client.hello.label if client is not None else ""
+
     def admit(self, conn: int, hello: m.Hello) -> Client | None:
         """Take a new client in; ``None`` when there is no row left for it."""
         if not self._free_rows:

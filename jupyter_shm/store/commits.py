@@ -141,7 +141,7 @@ class Commits:
 
     def _may_contain(self, client: Client, id: int) -> bool:
         object = self._ledger.objects.get(id)
-        if object is None:
-            return False
+        if object is None or object.is_spilled:
+            return False  # a spilled one's bytes are copied when they are put again
         is_leased = self._holders.holds(client.id, object.slot, object.generation)
         return object.state == LIVE or is_leased or object.containers > 0

@@ -28,6 +28,7 @@ from .actions import (
     OpenTable,
     Punch,
     Send,
+    SetCapacity,
     SetDone,
     SetEnder,
     SetLooking,
@@ -40,7 +41,7 @@ from .actions import (
 )
 from .admission import Admission
 from .aftermath import Aftermath
-from .clients import Client, Clients
+from .clients import Client, Clients, Question
 from .commits import Commits
 from .entries import Nursery
 from .holders import Holders
@@ -51,6 +52,8 @@ from .nurseries import Nurseries
 from .reclaim import Reclaim
 from .references import References
 from .rows import applied, refused
+from .shortage import Shortage
+from .spilling import Spilling
 
 IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
@@ -84,7 +87,8 @@ class Core:
         self.holders = holders
         self.aftermath = aftermath or Aftermath(ledger)
         self.clients = Clients(self.aftermath.last_client)
-        self.admission = Admission(ledger)
+        self._spilling = Spilling(ledger, holders)
+        self.admission = Admission(ledger, self._spilling, self.clients.label)
         self.inquiries = Inquiries(ledger, holders, self.clients, identity)
         self._identity = identity
         self._idle_since = now
@@ -108,6 +112,7 @@ class Core:
             m.Hint: self._hint,
             m.Clients: self._people,
             m.Stats: self._stats,
+            m.SetCapacity: self._set_capacity,
             m.Stop: self._stop,
         }
 
@@ -183,7 +188,8 @@ class Core:
             actions += self._condemn(object)
         actions += self.references.hung_up(client, now)
         for slot, generation, _count, reads in self.holders.touched(client.id):
-            total = self._reclaim.lease_ended(object_id(slot, generation), reads, now)
+            used_at = self.holders.last_use(client.id, slot, generation)
+            total = self._reclaim.lease_ended(object_id(slot, generation), reads, used_at, now)
             if total:
                 actions.append(SetReads(slot, total))
         self._idle_since = now
@@ -213,7 +219,8 @@ class Core:
         question, client.question = client.question, None
         self._asking = [other for other in self._asking if other is not client]
         revived = self.references.asked(question.id, now) if isinstance(question, m.Info) else []
-        return [*revived, *self.inquiries.answer(client, question)]
+        woken = [] if self._spilling.is_idle else self._wake(question)
+        return [*revived, *woken, *self.inquiries.answer(client, question)]
 
     @property
     def is_asked(self) -> bool:
@@ -228,19 +235,16 @@ class Core:
         """All sockets were drained: free what can be freed, and decide about those who wait for room."""
         self._stamp(now)
         actions = self._nurseries.read_all(now) if self._asking else self._nurseries.look(now)
-        actions += self._lifetimes.look(now)
-        actions += self.references.look(now)
-        actions += self._reclaim.look(now)
-        for object in self._reclaim.take_returning():
-            actions += self.references.revive(object)
-        for id in self._reclaim.take_let_go():
-            actions += self.references.check(self.ledger.objects.get(id))
+        actions += [*self._lifetimes.look(now), *self.references.look(now), *self._reclaim.look(now)]
+        actions += self.references.heed(self._reclaim.take_returning(), self._reclaim.take_let_go())
+        actions += self._spilling.look(now)
         self.ledger.warm.settle(now)
         for client, request, found in self.admission.retry(now):
-            if isinstance(found, Reservation):
-                actions += self._granted(client, request, found)
+            if isinstance(found, Shortage):
+                actions += refused(client, request.number, "full", found.text, found.figures)
             else:
-                actions += refused(client, request.number, "full", found)
+                actions += self._granted(client, request, found)
+        actions += self._spilling.make_room(self.admission.missing, now)
         if self.ledger.objects or self.clients:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
@@ -259,8 +263,26 @@ class Core:
         warm.give_up(self.ledger.excess)
         return self._punch_spoilt()
 
+    def spilled(self, moved: int, error: str, limit: int, now: float) -> list[Action]:
+        """The spiller has told what came of a ``Spill``, or how far it is.
+
+        Args:
+            moved: Bytes that were copied so far; -1 when it is at its end.
+            error: Why it failed; "" if it did not.
+            limit: Bytes that the spill heap may take, as the disk is now; 0 if that is not known.
+            now: Seconds.
+        """
+        self._stamp(now)
+        if moved >= 0:
+            self._spilling.moved(now)
+            return []
+        actions = self._spilling.copied(error, limit, now)
+        return actions + self._spilling.make_room(self.admission.missing, now)
+
     def _stamp(self, now: float) -> None:
         """What earlier calls have told to do is done by now: graces begin."""
+        self.ledger.now = now
+        self._spilling.stamp(now)
         self._reclaim.stamp(now)
         self._nurseries.stamp(now)
 
@@ -277,13 +299,13 @@ class Core:
         self._stamp(now)
         if self._asking:
             return now
-        times = self.admission.deadlines(now)
-        due = self._reclaim.next_look()
-        others = (due, self.ledger.warm.deadline(now), self._nurseries.next_look(), self.references.deadline())
-        times += [time for time in (*others, self._lifetimes.deadline()) if time is not None]
+        times: list[float | None] = [*self.admission.deadlines(now), self.ledger.warm.deadline(now)]
+        times += [self._reclaim.next_look(), self._nurseries.next_look(), self._spilling.next_look()]
+        times += [self.references.next_look(), self._lifetimes.next_look()]
+        known = [time for time in times if time is not None]
         if not self.clients and not self.ledger.objects:
-            times.append(self._idle_since + IDLE_EXIT)
-        return min(times, default=None)
+            known.append(self._idle_since + IDLE_EXIT)
+        return min(known, default=None)
 
     def extent_of(self, conn: int, reservation: int) -> tuple[int, int] | None:
         """Where a client's reservation is: ``(offset, bytes)``, or ``None`` if it has no such one."""
@@ -436,6 +458,20 @@ class Core:
     def _stats(self, client: Client, request: m.Stats, now: float) -> list[Action]:
         return [*self._nurseries.read_all(now), *self.inquiries.stats(client, request, now)]
 
+    def _set_capacity(self, client: Client, request: m.SetCapacity, _now: float) -> list[Action]:
+        reason = self.admission.set_capacity(request.nbytes)
+        if reason:
+            return [Send(client.conn, m.Refused(request.number, "setting", reason))]
+        return [*self._punch_spoilt(), SetCapacity(request.nbytes), Send(client.conn, m.Done(request.number))]
+
+    def _wake(self, question: Question) -> list[Action]:
+        """What is asked for stays in memory, if it still is there."""
+        names = question.names if isinstance(question, m.Wait) else ()
+        meant = [self.ledger.names.get(name) for name in names]
+        if isinstance(question, (m.Look, m.Info)):
+            meant.append(self.ledger.meant(question.name, getattr(question, "id", 0)))
+        return [action for object in meant if object is not None for action in self._spilling.wake(object)]
+
     def _stop(self, client: Client, request: m.Stop, _now: float) -> list[Action]:
         others = [other.hello for other in self.clients if other.hello.pid != client.hello.pid]
         if others and not request.force:
@@ -450,7 +486,7 @@ class Core:
             publisher.anonymous.pop(object.id, None)
         if object.terms is not NO_TERMS:
             self._lifetimes.forget(object)
-        return self._reclaim.condemn(object, keep_name)
+        return [*self._spilling.wake(object), *self._reclaim.condemn(object, keep_name)]
 
     def _release(self, client: Client, entry: Reservation) -> list[Action]:
         del client.reservations[entry.id]

@@ -19,17 +19,18 @@ import msgspec
 from ..errors import ProtocolError
 from ..linux import packets
 from ..linux.barrier import membarrier_expedited
-from ..linux.limits import machine_memory
+from ..linux.limits import machine_memory, memory_limit
 from ..protocol import messages as m
 from ..protocol import wire
 from ..protocol.session import DISCARDING, RESUMED
 from ..tables.terms import TermsTable
 from . import actions as a
 from . import succession
+from .attendants import Attendants
 from .core import Core
 from .doorway import Doorway
 from .entrance import Entrance
-from .heating import MARGIN, Heating
+from .heating import MARGIN
 from .lifeline import Lifeline
 from .lodging import ClientNote, client_key, encode_note, wait_key
 from .pace import AWAKE, BATCH, DRAIN_ROUNDS, PAUSE, WIDE_AWAKE
@@ -56,6 +57,7 @@ class Daemon:
         self._regions = regions
         self._vault = vault
         self._core = core
+        core.admission.machine = memory_limit()
         core.admission.room = lambda nbytes: room_for(nbytes, core.ledger.reserved)
         core.admission.spare = lambda nbytes: room_for(nbytes, core.ledger.reserved + machine_memory() // MARGIN)
         self._identity = identity
@@ -71,11 +73,11 @@ class Daemon:
         self._epoll.register(self._wakeup, select.EPOLLIN)
         self._entrance = Entrance(doorway, self._epoll, vault)
         self._lifeline = Lifeline(vault, self._epoll)
-        self._heating = Heating(regions.heap_read_only, core, self._epoll)
+        self._attendants = Attendants(regions, core, self._epoll, self._perform)
         self._do: dict[type, Callable[..., None]] = {
             **writes(regions.index),
             a.Punch: lambda do: regions.give_back(do.offset, do.nbytes),
-            a.Warm: lambda do: self._perform(self._heating.warm(do)),
+            **self._attendants.does,
             a.NoteClient: lambda do: self._note(self._peers[do.conn]),
             a.ForgetClient: lambda do: self._forget(self._peers[do.conn]),
             a.OpenTable: self._open_table,
@@ -189,8 +191,8 @@ class Daemon:
             elif fd == self._lifeline.fd:
                 self._lifeline.hear()
                 self._mind_keeper()
-            elif fd == self._heating.fd:
-                self._perform(self._heating.hear())
+            elif self._attendants.hear(fd):
+                pass
             elif fd == self._entrance.listener:
                 self._accept()
             elif fd == self._wakeup:
@@ -207,15 +209,12 @@ class Daemon:
         # A reader that saw LIVE before the barrier has its lease in memory after it; the grace is for machines and
         # clients that have no barrier.
         membarrier_expedited()
-        self._free()
+        self._perform(self._core.settle(time.monotonic()))
         for conn in self._core.asking():
             self._answer(self._peers[conn])
         self._go_on()
         for peer in [peer for peer in self._by_pidfd.values() if not self._has_leases(peer)]:
             self._hang_up(peer)
-
-    def _free(self) -> None:
-        self._perform(self._core.settle(time.monotonic()))
 
     def _accept(self) -> None:
         for sock, pid in self._entrance.accept():
@@ -438,7 +437,8 @@ class Daemon:
             peer.head = 0
             assert peer.leases is not None
             regions = self._regions
-            descriptors = (regions.heap_read_only, regions.heap, regions.index_read_only, peer.leases.fd)
+            own = (regions.heap_read_only, regions.heap, regions.index_read_only, peer.leases.fd)
+            descriptors = own + regions.spill_for_clients
             is_kept = peer.send(wire.encode_opening(message), descriptors)
         elif peer.leases is None and isinstance(message, m.Refused):
             is_kept = peer.send(wire.encode_opening(message))
@@ -487,7 +487,7 @@ class Daemon:
     def _close(self) -> None:
         assert self._exit is not None
         self._vault.say_ended(self._exit)
-        self._heating.close()
+        self._attendants.close()
         self._entrance.close()
         for peer in list(self._peers.values()):
             peer.flush()

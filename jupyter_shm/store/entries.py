@@ -63,3 +63,10 @@ class Object:
     ender: tuple[int, int] | None = None  # client and number of the Delete that ended it
     is_held: bool = False  # a look found a lease, or a container
     terms: Terms = NO_TERMS  # changed by ``agreements.agree`` alone
+    is_spilled: bool = False  # its bytes are in the spill heap, at ``place``, and its extent is another's
+    used_at: float = 0.0  # when a client that has hung up since used it last, or it was published; seconds
+
+    @property
+    def place(self) -> int:
+        """Offset in the spill heap; -1 while it has none."""
+        return self.terms.spilled - 1

@@ -61,6 +61,11 @@ class Holders:
         """How often the clients that are still there have fetched this object."""
         return sum(table.reads(slot, generation) for table in self._tables.values())
 
+    def last_use(self, client: int, slot: int, generation: int) -> float:
+        """When this client used this very object last, in seconds; 0.0: it never did."""
+        table = self._tables.get(client)
+        return 0.0 if table is None else table.last_use(slot, generation) / 1000
+
     def touched(self, client: int) -> Iterator[tuple[int, int, int, int]]:
         """What a client ever leased: ``(slot, generation, count, reads)``.
 
@@ -86,13 +91,21 @@ class Look:
 
     def is_held(self, slot: int, generation: int) -> bool:
         """Does anybody hold a lease on this very object?"""
-        return any(table.holds(slot, generation) for table in self._touching(slot))
+        return any(table.holds(slot, generation) for table in self._of(slot))
 
     def is_referred(self, slot: int, generation: int) -> bool:
         """Does anybody hold a lease on this very object, or has anybody pickled a reference to it?"""
-        return any(table.refers(slot, generation) for table in self._touching(slot))
+        return any(table.refers(slot, generation) for table in self._of(slot))
 
-    def _touching(self, slot: int) -> list[LeaseTable]:
+    def readers(self, slot: int, generation: int) -> list[int]:
+        """Who holds a lease on this very object: ids of clients, as their tables say."""
+        return [table.client for table in self._of(slot) if table.holds(slot, generation)]
+
+    def last_use(self, slot: int, generation: int) -> float:
+        """When one of these clients used this very object last, in seconds; 0.0: none of them ever did."""
+        return max((table.last_use(slot, generation) for table in self._of(slot)), default=0) / 1000
+
+    def _of(self, slot: int) -> list[LeaseTable]:
         page = page_of(slot)
         tables = self._touched.get(page)
         if tables is None:

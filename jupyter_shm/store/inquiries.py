@@ -90,6 +90,10 @@ class Inquiries:
             starts=us.starts,
             package=us.package,
             python=us.python,
+            spilled=ledger.spill.used,
+            spilled_objects=ledger.spilled,
+            spill_limit=ledger.spill.limit if ledger.spill.is_open else 0,
+            spill_reason=ledger.spill.reason,
         )
         return [Send(client.conn, accounts)]
 

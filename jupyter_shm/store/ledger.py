@@ -17,6 +17,7 @@ from .coverage import Coverage
 from .entries import Nursery, Object, Reservation
 from .extents import PAGE, Extents
 from .reserve import Reserve
+from .spillspace import SpillSpace
 
 FIRST_BACKOFF = 0.05
 """Seconds between the first two looks at an object that is still held."""
@@ -38,6 +39,8 @@ class Ledger:
     Attributes:
         read_label: Reads the label of an object whose label is ``None``.  Whoever has the heap sets it.
         warm: The warm reserve; empty, and without a wanted size, until somebody gives it one.
+        spill: The space of the spill heap; there is none until somebody opens one.
+        now: Seconds, as the core was told last.
     """
 
     capacity: int
@@ -47,12 +50,15 @@ class Ledger:
     names: dict[str, Object] = field(default_factory=dict)  # LIVE, named
     reservations: dict[int, Reservation] = field(default_factory=dict)  # by id
     sequence: int = 0
-    held: int = 0  # bytes of extents of DYING objects that somebody still holds
+    held: int = 0  # bytes of extents of DYING objects that somebody still holds; not those of spilled ones
     payload: int = 0  # bytes of data of all objects
     extents: Extents = field(init=False)
     warm: Reserve = field(init=False)
     read_label: Callable[[Object], str] = _no_label
     in_grace: int = 0  # DYING objects that nobody has looked at yet
+    spill: SpillSpace = field(default_factory=SpillSpace)
+    spilled: int = 0  # objects whose bytes are in the spill heap
+    now: float = 0.0
     _sealed: Coverage = field(default_factory=Coverage)
     _generations: list[int] = field(default_factory=list)  # of each slot ever used
     _by_slot: list[Object | None] = field(default_factory=list)
@@ -97,10 +103,13 @@ class Ledger:
                 ledger.names[object.name] = object
             for id in object.contained:
                 ledger.objects[id].containers += 1
+        spilled = [object for object in ledger.objects.values() if object.is_spilled]
+        ledger.spilled = len(spilled)
+        ledger.spill.take_back((object.place, object.extent) for object in spilled)
         return ledger
 
     def _restore_slots(self) -> None:
-        sealed = [(object.offset, object.extent) for object in self.objects.values()]
+        sealed = [(object.offset, object.extent) for object in self.objects.values() if not object.is_spilled]
         reserved = [(entry.offset, entry.extent) for entry in self.reservations.values()]
         nurseries = [entry for entry in self.reservations.values() if isinstance(entry, Nursery)]
         gaps = [(start, end - start) for nursery in nurseries for start, end in nursery.gaps]
@@ -124,7 +133,7 @@ class Ledger:
 
     @property
     def used(self) -> int:
-        """Bytes of pages of sealed objects."""
+        """Bytes of pages of sealed objects, but for the spilled ones."""
         return self._sealed.pages * PAGE
 
     @property
@@ -141,6 +150,11 @@ class Ledger:
     def excess(self) -> int:
         """Bytes of the warm reserve for which there is no capacity any more."""
         return max(0, self.extents.pages_used * PAGE - self.capacity)
+
+    @property
+    def overdraft(self) -> int:
+        """Bytes by which used and reserved exceed a capacity that was lowered."""
+        return max(0, self.extents.pages_used * PAGE - self.warm.nbytes - self.capacity)
 
     def fits(self, nbytes: int) -> bool:
         """Is there capacity for an extent of this size now?"""
@@ -240,6 +254,7 @@ class Ledger:
             client=client,
             offset=place[0],
             extent=place[1],
+            used_at=self.now,
             **facts,  # type: ignore[arg-type]
         )
         self.objects[id] = self._by_slot[slot] = object
@@ -271,10 +286,25 @@ class Ledger:
             object.backoff = FIRST_BACKOFF
         if object.is_held != is_held:
             object.is_held = is_held
-            self.held += object.extent if is_held else -object.extent
+            if not object.is_spilled:
+                self.held += object.extent if is_held else -object.extent
+
+    def spill_out(self, object: Object) -> tuple[int, int]:
+        """A LIVE object whose bytes are in the spill heap, too, and that nobody holds, gives its extent back.
+
+        Returns:
+            The pages to punch, as ``Reserve.give_back`` says.
+        """
+        object.is_spilled = True
+        self.spilled += 1
+        self._sealed.remove(object.offset, object.extent)
+        return self.warm.give_back(object.offset, object.extent)
 
     def free_object(self, object: Object) -> tuple[int, int]:
-        """A DYING object that nobody holds is gone: the pages to punch, as ``Reserve.give_back`` says."""
+        """A DYING object that nobody holds is gone: the pages to punch, as ``Reserve.give_back`` says.
+
+        What a spilled one had in the spill heap is the caller's to give back.
+        """
         self.set_held(object, False)
         del self.objects[object.id]
         self._by_slot[object.slot] = None
@@ -282,6 +312,9 @@ class Ledger:
         for id in object.contained:
             self.objects[id].containers -= 1
         self._free_slots.append(object.slot)
+        if object.is_spilled:
+            self.spilled -= 1
+            return object.offset, 0
         self._sealed.remove(object.offset, object.extent)
         return self.warm.give_back(object.offset, object.extent)
 
@@ -312,8 +345,9 @@ class Ledger:
         return object
 
     def largest(self, count: int) -> list[Object]:
-        """The objects with the largest extents."""
-        return heapq.nlargest(count, self.objects.values(), key=attrgetter("extent"))
+        """The objects with the largest extents in memory."""
+        resident = (object for object in self.objects.values() if not object.is_spilled)
+        return heapq.nlargest(count, resident, key=attrgetter("extent"))
 
     def _take_slot(self) -> tuple[int, int]:
         if self._free_slots:
@@ -345,7 +379,8 @@ class Ledger:
         slots += [slot_of(id) for nursery in nurseries for id in nursery.promised]
         assert len(slots) + len(self._free_slots) == len(self._generations), "a slot is lost or doubled"
         assert len({*slots, *self._free_slots}) == len(self._generations), "a slot has two owners"
-        extents = [(entry.offset, entry.offset + entry.extent) for entry in entries if entry.extent]
+        resident = [entry for entry in entries if not (isinstance(entry, Object) and entry.is_spilled)]
+        extents = [(entry.offset, entry.offset + entry.extent) for entry in resident if entry.extent]
         extents = sorted([*extents, *(gap for nursery in nurseries for gap in nursery.gaps)])
         assert all(a[1] <= b[0] for a, b in pairwise(extents)), "two extents overlap"
         pages = {page for start, end in extents for page in range(start // PAGE, -(-end // PAGE))}
@@ -357,13 +392,23 @@ class Ledger:
         sealed = {
             page
             for object in self.objects.values()
+            if not object.is_spilled
             for page in range(object.offset // PAGE, -(-(object.offset + object.extent) // PAGE))
         }
         assert self._sealed.pages == len(sealed), "pages of objects are miscounted"
         assert self.payload == sum(object.payload for object in self.objects.values()), "payload is miscounted"
         unseen = sum(object.state == DYING and object.backoff == 0.0 for object in self.objects.values())
         assert self.in_grace == unseen, "objects in grace are miscounted"
-        assert self.held == sum(object.extent for object in self.objects.values() if object.is_held), "held"
+        held = (object for object in self.objects.values() if object.is_held and not object.is_spilled)
+        assert self.held == sum(object.extent for object in held), "held"
+        spilled = [object for object in self.objects.values() if object.is_spilled]
+        assert all(object.place >= 0 for object in spilled), "a spilled object is nowhere"
+        assert self.spilled == len(spilled), "spilled objects are miscounted"
+        spans = sorted(
+            (object.place, object.place + object.extent) for object in self.objects.values() if object.place >= 0
+        )
+        assert all(a[1] <= b[0] for a, b in pairwise(spans)), "two objects have one place in the spill heap"
+        assert self.spill.used >= sum(end - start for start, end in spans), "the spill heap is miscounted"
         containers = Counter(id for object in self.objects.values() for id in object.contained)
         for object in self.objects.values():
             assert object.containers == containers.pop(object.id, 0), "containers are miscounted"

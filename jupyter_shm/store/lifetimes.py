@@ -125,7 +125,7 @@ class Lifetimes:
             actions += self._condemn(self._ledger.objects[id])
         return actions
 
-    def deadline(self) -> float | None:
+    def next_look(self) -> float | None:
         """When to look, in the clock's seconds; ``None``: nothing expires."""
         return self._expiries.next()
 

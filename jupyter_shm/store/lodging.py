@@ -11,8 +11,9 @@ import msgspec
 
 from ..protocol.messages import Hello
 
-LOCK, LISTENER, MEMORY, READY = "lock", "listener", "memory", "ready"
-"""Keys of the store's lock (one descriptor), its listening socket (one), its memory (four, see ``Regions``), and of
+LOCK, LISTENER, MEMORY, SPILL, READY = "lock", "listener", "memory", "spill", "ready"
+"""Keys of the store's lock (one descriptor), its listening socket (one), its memory (four, see ``Regions``), its
+spill heap (two, the same; or none, and the reason why as a note), and of
 the pipe on which the first store tells who started it that it is ready, or why not (one)."""
 
 

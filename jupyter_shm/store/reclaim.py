@@ -17,7 +17,7 @@ import heapq
 
 from ..tables.layout import DYING, FREE
 from ..tables.terms import NO_TERMS
-from .actions import Action, ClearName, Punch, SetState
+from .actions import Action, ClearName, Punch, PunchSpill, SetState
 from .agreements import agree
 from .holders import Holders
 from .ledger import FIRST_BACKOFF, Ledger, Object
@@ -87,8 +87,8 @@ class Reclaim:
         dying = [object for object in self._ledger.objects.values() if object.state == DYING]
         self._fresh += [object for object in dying if object.due is None and id(object) not in known]
 
-    def lease_ended(self, id: int, reads: int, now: float) -> int:
-        """A client that had fetched this object hung up: keep the reads that it counted, and look.
+    def lease_ended(self, id: int, reads: int, used_at: float, now: float) -> int:
+        """A client that had fetched this object hung up: keep the reads that it counted, and when the last one was; look.
 
         Also when it held no lease any more: it may have let go when it could not send a hint.
 
@@ -99,6 +99,7 @@ class Reclaim:
         if object is None:
             return 0
         object.reads += reads
+        object.used_at = max(object.used_at, used_at)
         self.hint(id, now)
         return object.reads
 
@@ -168,6 +169,8 @@ class Reclaim:
             self.hint(id, now)
         self._let_go += object.contained
         actions: list[Action] = [SetState(object.slot, object.generation, FREE)]
+        if object.is_spilled:
+            actions.append(PunchSpill(*self._ledger.spill.give_back(object.place, object.extent)))
         if object.terms is not NO_TERMS:
             actions += agree(object, NO_TERMS)
         return [*actions, Punch(offset, nbytes)] if nbytes else actions

@@ -14,9 +14,9 @@ look finds may be a moment old, so it only makes the object DYING: who turns up 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from ..tables.layout import DYING, LIVE, object_id
+from ..tables.layout import DYING, LIVE, SPILLED, object_id
 from .actions import Action, SetState
 from .agreements import agree
 from .clients import Client, Clients
@@ -102,7 +102,7 @@ class References:
             actions += self.check(object)
         return actions
 
-    def deadline(self) -> float | None:
+    def next_look(self) -> float | None:
         """When to look, in the clock's seconds."""
         return self._due[0][0] if self._due else None
 
@@ -113,7 +113,19 @@ class References:
         if object.name or object.state != DYING or object.ender is not None:
             return []
         self._ledger.revive(object)
-        return [SetState(object.slot, object.generation, LIVE)]
+        return [SetState(object.slot, object.generation, SPILLED if object.is_spilled else LIVE)]
+
+    def heed(self, returning: Iterable[Object], let_go: Iterable[int]) -> list[Action]:
+        """What a look at the DYING has found.
+
+        Args:
+            returning: Those that somebody turned out to hold.
+            let_go: Ids of what freed objects have contained.
+        """
+        actions = [action for object in returning for action in self.revive(object)]
+        for id in let_go:
+            actions += self.check(self._ledger.objects.get(id))
+        return actions
 
     def asked(self, id: int, now: float) -> list[Action]:
         """Somebody asks for this very object: he has a reference, and is about to take a lease."""

@@ -20,6 +20,7 @@ from ..tables.layout import INDEX_SIZE, PAGE, TERMS_BASE, TERMS_SIZE, WORD
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from ..tables.prefix import HEAD_SIZE, read_contained, read_head, read_label
 from ..tables.terms import Terms, written
+from .entries import Object
 
 log = logging.getLogger("jupyter_shm.store")
 
@@ -44,15 +45,17 @@ def room_for(nbytes: int, reserved: int) -> int:
 
 
 class Regions:
-    """Heap and index.
+    """Heap, index, and the spill heap if there is one.
 
     Args:
         descriptors: Heap (writable, read-only), index (writable, read-only); owned from now on.
         store: For an index that is new: random number of 64 bits that tells this store from every other.
+        spill: Spill heap (writable, read-only), or nothing; owned from now on.
     """
 
-    def __init__(self, descriptors: tuple[int, ...], store: int | None = None) -> None:
+    def __init__(self, descriptors: tuple[int, ...], store: int | None = None, spill: tuple[int, ...] = ()) -> None:
         self.descriptors = descriptors
+        self.spill, self.spill_read_only = spill or (-1, -1)
         self.heap, self.heap_read_only, self._index_fd, self.index_read_only = descriptors
         self.heap_nbytes = os.fstat(self.heap).st_size
         self._index_map = mmap(self._index_fd, INDEX_SIZE, MAP_SHARED, PROT_READ | PROT_WRITE)
@@ -60,16 +63,22 @@ class Regions:
         self.index = IndexWriter(memory) if store is None else IndexWriter.create(memory, store)
 
     @classmethod
-    def create(cls, heap_nbytes: int, store: int) -> Regions:
-        """Make them anew.
+    def create(cls, heap_nbytes: int, store: int, spill: tuple[int, ...] = ()) -> Regions:
+        """Make them anew, but for the spill heap.
 
         Args:
             heap_nbytes: Address space of the heap; memory is used only where something is written.
             store: As above.
+            spill: The same.
         """
         heap = create_memory("jupyter-shm-heap", heap_nbytes)
         index = create_memory("jupyter-shm-index", INDEX_SIZE)
-        return cls((heap, reopen_read_only(heap), index, reopen_read_only(index)), store)
+        return cls((heap, reopen_read_only(heap), index, reopen_read_only(index)), store, spill)
+
+    @property
+    def spill_for_clients(self) -> tuple[int, ...]:
+        """What clients are given besides: the spill heap, read-only, or nothing."""
+        return (self.spill_read_only,) if self.spill >= 0 else ()
 
     def contained_in(self, commit: Commit, extent: tuple[int, int] | None) -> tuple[int, ...]:
         """Read the containment list of an object that is to be committed.
@@ -106,13 +115,14 @@ class Regions:
             )
         return read_contained(os.pread(self.heap, HEAD_SIZE + WORD * count, offset), count) if count else ()
 
-    def label(self, offset: int, nbytes: int) -> str:
+    def label(self, object: Object) -> str:
         """Who published an object, as its prefix says; ``""`` when that cannot be read."""
+        fd, offset = (self.spill, object.place) if object.is_spilled else (self.heap, object.offset)
         try:
-            count, _, length = read_head(os.pread(self.heap, HEAD_SIZE, offset), nbytes)
-        except ProtocolError:
+            count, _, length = read_head(os.pread(fd, HEAD_SIZE, offset), object.nbytes)
+            return read_label(os.pread(fd, HEAD_SIZE + WORD * count + length, offset), count, length)
+        except (ProtocolError, OSError):
             return ""
-        return read_label(os.pread(self.heap, HEAD_SIZE + WORD * count + length, offset), count, length)
 
     def give_back(self, offset: int, nbytes: int) -> None:
         """Give whole pages of the heap back to the system."""
@@ -158,8 +168,9 @@ class Regions:
         self.index.words.release()
         self.index.memory.release()
         self._index_map.close()
-        for fd in self.descriptors:
-            os.close(fd)
+        for fd in (*self.descriptors, self.spill, *self.spill_for_clients):
+            if fd >= 0:
+                os.close(fd)
 
 
 class TableMemory:

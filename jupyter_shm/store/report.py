@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ..protocol import messages as m
 from ..sizes import format_size
 from ..tables.layout import LIVE
-from .extents import PAGE
 from .holders import Holders
 from .ledger import Ledger, Object
 
@@ -17,7 +16,7 @@ def facts(object: Object, ledger: Ledger, holders: Holders) -> m.ObjectFacts:
     return m.ObjectFacts(
         id=object.id,
         name=object.name,
-        state="live" if object.state == LIVE else "held",
+        state="held" if object.state != LIVE else "spilled" if object.is_spilled else "live",
         version=object.version,
         payload=object.payload,
         offset=object.offset,
@@ -30,6 +29,7 @@ def facts(object: Object, ledger: Ledger, holders: Holders) -> m.ObjectFacts:
         reads=object.reads + holders.reads(object.slot, object.generation),
         flags=object.terms.flags,
         expiry=object.terms.expiry,
+        spilled=object.terms.spilled if object.is_spilled else 0,
     )
 
 
@@ -74,34 +74,3 @@ def in_use(others: Sequence[m.Hello]) -> str:
     processes = sorted({f"{hello.label} (pid {hello.pid})" for hello in others})
     shown = ", ".join(processes[:5]) + (f" and {len(processes) - 5} more" if len(processes) > 5 else "")
     return f"other processes are connected: {shown}. Close them, or force it: what they hold stays readable to them."
-
-
-def full(ledger: Ledger, nbytes: int, room: int) -> str:
-    """A put was refused: what was asked, what is free and why, and who has the rest."""
-    needed = ledger.extents.pages_needed(nbytes) * PAGE
-    if not ledger.has_slots():
-        return (
-            f"the store holds {len(ledger.objects):,} objects and {len(ledger.reservations):,} are being written; "
-            f"the limit is {ledger.max_objects - 1:,}. Delete some, or put many small values as one object."
-        )
-    if needed <= ledger.free and room < nbytes:
-        return (
-            f"{format_size(needed)} are needed, but this machine (or its memory limit) has only {format_size(room)} "
-            f"of memory left. Free memory, or delete names that are not needed any more.{_largest(ledger)}"
-        )
-    if needed <= ledger.free:
-        return f"the heap's address space has no gap of {format_size(needed)}; delete names, or restart the store"
-    return (
-        f"{format_size(needed)} are needed, but only {format_size(ledger.free)} of the capacity of "
-        f"{format_size(ledger.capacity)} are free ({format_size(ledger.used)} used, {format_size(ledger.held)} of it "
-        f"by deleted objects that are still read; {format_size(ledger.reserved)} being written). Delete names, or "
-        f"stop the store and start it with a larger JUPYTER_SHM_CAPACITY.{_largest(ledger)}"
-    )
-
-
-def _largest(ledger: Ledger) -> str:
-    holders = [
-        f"{object.name or 'an anonymous object'} {format_size(object.extent)} ({ledger.label(object)})"
-        for object in ledger.largest(3)
-    ]
-    return f" The largest: {', '.join(holders)}." if holders else ""

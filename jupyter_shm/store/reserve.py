@@ -49,10 +49,11 @@ class Reserve:
     Attributes:
         nbytes: Bytes of pages that are warm, or being warmed.
         warming: The range that the warmer is at.
+        wanted: Bytes that were asked for; ``target`` is what the capacity allows of it.
     """
 
     def __init__(self, extents: Extents, heap_nbytes: int, target: int = 0, now: float = 0.0) -> None:
-        self.target = target
+        self.target = self.wanted = target
         self.nbytes = 0
         self.warming: Range | None = None
         self._extents = extents
@@ -63,6 +64,11 @@ class Reserve:
         self._excess_since: float | None = None
         self._spoilt: list[Range] = []  # given up, and not punched yet
         self._is_complete = False  # there is nothing to warm, until something changes
+
+    def fit(self, capacity: int) -> None:
+        """Want no more than a quarter of the capacity: a small store needs it for objects."""
+        self.target = min(self.wanted, capacity // 4) // HUGE * HUGE
+        self._is_complete = False
 
     # --- extents -----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ say.  The laws that make this possible:
    What an interrupted one has noted counts if the object ends otherwise: it was deleted before that.
 5. The terms of an object are written before it becomes LIVE, and made zero after its slot is FREE.  What stands in
    the slot of no object was left by a death in between.
+6. An object is SPILLED when its bytes are in the spill heap and nobody holds its extent, which is given back
+   afterwards; before that its slot tells of it, and of nothing else.
 
 What is to be repaired is told as actions.  Restoring again after some of them were carried out comes to the same end.
 """
@@ -26,9 +28,21 @@ from typing import TypeAlias
 
 from ..errors import ProtocolError
 from ..tables.index import IndexReader, Slot
-from ..tables.layout import DYING, FREE, LIVE, MAX_CLIENTS, MAX_OBJECTS, RESERVED, Record, object_id
+from ..tables.layout import (
+    DYING,
+    FREE,
+    LIVE,
+    MAX_CLIENTS,
+    MAX_OBJECTS,
+    RESERVED,
+    SPILLED,
+    SPILLING,
+    Record,
+    object_id,
+)
 from ..tables.terms import NO_TERMS, Terms, changes
 from .actions import SetEnder, SetState, SetTerm
+from .agreements import agree
 from .entries import Nursery, Object, Reservation
 from .ledger import Ledger
 
@@ -86,10 +100,11 @@ def restore(
     survey = _Survey()
     for slot, entry in enumerate(index.slots()):
         survey.add(slot, entry)
+    survey.give_terms(terms)
+    survey.settle_spills()
     survey.keep_promises()
     survey.drop_twins()
     survey.drop_losers()
-    survey.give_terms(terms)
     survey.fill_containers(read_contained)
     ledger = Ledger.restored(
         (index.capacity, heap_nbytes, max_objects),
@@ -112,6 +127,7 @@ class _Survey:
     ages: dict[int, int] = field(default_factory=dict)  # sequence of each reservation, by id
     promises: list[tuple[int, int, int]] = field(default_factory=list)  # slot, generation, id of the nursery
     containers: list[tuple[Object, Record]] = field(default_factory=list)
+    spills: dict[int, int] = field(default_factory=dict)  # states SPILLED and SPILLING, by id
     repairs: list[Repair] = field(default_factory=list)
     applied: dict[int, int] = field(default_factory=dict)
     ended: set[tuple[int, int]] = field(default_factory=set)
@@ -132,7 +148,7 @@ class _Survey:
         if state == RESERVED and entry.ender:
             self.promises.append((slot, generation, entry.ender))
             return
-        if record is None or record.generation != generation or state > DYING:
+        if record is None or record.generation != generation or state > SPILLING:
             self._drop_damaged(slot, generation, state, record)
             return
         self._note_request(record.client, record.request)
@@ -141,8 +157,10 @@ class _Survey:
             self.reservations.append(reservation)
             self.ages[reservation.id] = record.sequence
             return
-        object = _object(slot, state, entry.reads, record)
+        object = _object(slot, DYING if state == DYING else LIVE, entry.reads, record)
         self.objects[object.id] = object
+        if state in {SPILLED, SPILLING}:
+            self.spills[object.id] = state
         if record.contained:
             self.containers.append((object, record))
         if entry.ender:
@@ -184,7 +202,7 @@ class _Survey:
                 self.repairs.append(SetState(slot, generation, FREE))
         if nurseries:
             owners: list[Object | Reservation] = [entry for entry in self.reservations if entry.id not in nurseries]
-            owners += self.objects.values()
+            owners += (object for object in self.objects.values() if not object.is_spilled)
             spans = sorted((owner.offset, owner.offset + owner.extent) for owner in owners)
             # What was cut out and has been freed may be another's now: the youngest has what is left of its own.
             for id in sorted(nurseries, key=self.ages.__getitem__, reverse=True):
@@ -197,7 +215,7 @@ class _Survey:
         """A reservation whose extent is an object's was committed."""
         if not self.reservations:
             return
-        offsets = {object.offset for object in self.objects.values()}
+        offsets = {object.offset for object in self.objects.values() if not object.is_spilled}
         twins = [entry for entry in self.reservations if entry.offset in offsets and not isinstance(entry, Nursery)]
         for entry in twins:
             self.repairs.append(SetState(entry.slot, entry.generation, FREE))
@@ -223,6 +241,28 @@ class _Survey:
                 by_slot[slot].terms = found
             else:
                 self.repairs += [SetTerm(slot, term, value) for term, value in changes(found, NO_TERMS)]
+
+    def settle_spills(self) -> None:
+        """Find out whose bytes are in the spill heap, and let what was not yet spilled be LIVE again.
+
+        The place in the spill heap is written before a slot becomes SPILLING, and taken out before it is LIVE again or
+        DYING.  So of a DYING object it says that the object was SPILLED; nobody may have its extent but the next owner.
+        """
+        known = [one for one in self.objects.values() if one.terms is not NO_TERMS or one.id in self.spills]
+        for object in known:
+            state = self.spills.get(object.id, object.state)
+            if state in {LIVE, SPILLING}:
+                if object.place >= 0:
+                    self.repairs += agree(object, object.terms._replace(spilled=0))
+                if state == SPILLING:
+                    self.repairs.append(SetState(object.slot, object.generation, LIVE))
+            elif object.place >= 0:
+                object.is_spilled = True
+            elif state == SPILLED:
+                self.damaged[object.slot] = "it is SPILLED to nowhere: what it held is lost"
+                self.repairs.append(SetState(object.slot, object.generation, FREE))
+                self.repairs += agree(object, NO_TERMS)
+                del self.objects[object.id]
 
     def fill_containers(self, read_contained: Callable[[Record], tuple[int, ...]]) -> None:
         """Read again whose bytes the objects refer to.

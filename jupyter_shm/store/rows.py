@@ -13,6 +13,6 @@ def applied(client: Client, number: int) -> Action:
     return SetRow(client.row, client.id, number)
 
 
-def refused(client: Client, number: int, reason: str, text: str) -> list[Action]:
+def refused(client: Client, number: int, reason: str, text: str, figures: m.Figures | None = None) -> list[Action]:
     """A request that changes something is not carried out."""
-    return [applied(client, number), Send(client.conn, m.Refused(number, reason, text))]
+    return [applied(client, number), Send(client.conn, m.Refused(number, reason, text, figures))]

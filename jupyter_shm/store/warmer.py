@@ -1,31 +1,27 @@
 """The warmer: a child of the store that makes memory ahead of demand, for that takes seconds which the loop has not.
 
-It has the heap for reading only, so nothing that it does can change a byte.  The store forks it while it is small, and
-it shares nothing with the store afterwards but a socket: it closes all other descriptors and gives up all other
-memory, or clients that the store lets go of would not hear of it, and their tables would stay for ever.
+It has the heap for reading only, so nothing that it does can change a byte.  How it is forked, and what it shares with
+the store, is told in ``offspring``.
 
-If the store dies, the kernel kills the warmer.  A step that is under way comes to its end first, and may leave pages
-in a range that nobody owns: nothing is written, but that memory is in nobody's books until the next store, which gives
-back what it finds in free ranges, or until the range is used.
+If the store dies, a step that is under way comes to its end, and may leave pages in a range that nobody owns: nothing
+is written, but that memory is in nobody's books until the next store, which gives back what it finds in free ranges,
+or until the range is used.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import signal
 import socket
 import struct
 from collections import deque
-from pathlib import Path
-from typing import NoReturn
 
-from ..linux import libc, packets
+from ..linux import packets
 from ..linux.limits import available_memory
-from ..linux.process import set_name
 from ..linux.warming import STEP, Warmed, require_whole, warm
+from . import offspring
 
 log = logging.getLogger("jupyter_shm.store")
 
@@ -141,21 +137,8 @@ class Warmer:
             self._bury()
 
     def _fork(self) -> None:
-        ours, theirs = packets.pair()
-        parent = os.getpid()
-        # A signal between the fork and the reset of the handlers would run the store's handlers in the child.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            pid = os.fork()
-            if pid == 0:
-                _live(parent, theirs, self._heap)
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            theirs.close()
-        self._sock, self._pid = ours, pid
+        heap, parent = self._heap, os.getpid()
+        self._sock, self._pid = offspring.fork(NAME, {heap}, lambda sock: _serve(parent, sock, heap))
 
     def _bury(self) -> None:
         """Reap it.  A process lets go of its memory before its descriptors, so the end of its socket is nearly its own."""
@@ -164,11 +147,9 @@ class Warmer:
         self._sock = None
         pid, self._pid = self._pid, 0
         self._asked.clear()
-        with contextlib.suppress(ChildProcessError):  # SIGCHLD is ignored, and the kernel reaped it
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            if not self.has_ended:
-                how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-                log.warning("the process that makes memory ahead of demand (pid %d) %s", pid, how)
+        how = offspring.reap(pid)
+        if how is not None and not self.has_ended:
+            log.warning("the process that makes memory ahead of demand (pid %d) %s", pid, how)
 
     def _has_failed(self) -> None:
         self.has_ended = self._starts >= STARTS
@@ -179,88 +160,14 @@ class Warmer:
 # --- the child ----------------------------------------------------------------------------------------------------
 
 
-def _live(parent: int, sock: socket.socket, heap: int) -> NoReturn:
-    """The whole life of the child.  It never goes back into the store's code, whatever happens."""
-    status = 1
-    try:
-        gc.disable()  # a finalizer of the store's would close a descriptor that is ours by then
-        _die_with(parent)
-        _reset_signals()
-        _close_all_but({sock.fileno(), heap})
-        _unmap_memory()
-        _step_back()
-        set_name(NAME)
-        _serve(parent, sock, heap)
-        status = 0
-    finally:
-        os._exit(status)
-
-
 def _serve(parent: int, sock: socket.socket, heap: int) -> None:
     """Warm what is asked for, until the end of the socket."""
     margin = 0
+    offspring.step_back()
 
     def may_go_on() -> bool:
-        return available_memory() >= margin + STEP and _has(parent)
+        return available_memory() >= margin + STEP and offspring.has_parent(parent)
 
     while (packet := packets.receive(sock)) is not None and packet != packets.END:
         offset, nbytes, margin = _ORDER.unpack(packet.data)
         packets.send(sock, _REPORT.pack(*warm(heap, offset, nbytes, may_go_on)))
-
-
-def _has(parent: int) -> bool:
-    """Does the store live?  Where the kernel does not kill us with it, we notice here."""
-    return os.getppid() == parent
-
-
-def _die_with(parent: int) -> None:
-    with contextlib.suppress(OSError):
-        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if not _has(parent):
-        os._exit(0)  # it died before that
-
-
-def _reset_signals() -> None:
-    for number in signal.valid_signals():
-        with contextlib.suppress(OSError, ValueError):  # SIGKILL, SIGSTOP, and what the C library keeps for itself
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _close_all_but(kept: set[int]) -> None:
-    """Close what was inherited; ``/dev/null`` in the place of the standard streams."""
-    try:
-        # Not a loop over all numbers: the limit of a store may be a thousand million.
-        numbers = [int(link.name) for link in Path("/proc/self/fd").iterdir()]
-    except OSError:
-        numbers = list(range(os.sysconf("SC_OPEN_MAX")))
-    packets.close_all(fd for fd in numbers if fd not in kept and fd > 2)
-    with contextlib.suppress(OSError):
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for stream in {0, 1, 2} - kept:
-            os.dup2(null, stream)
-        os.close(null)
-
-
-def _unmap_memory() -> None:
-    """Give up the index and the lease tables: the memory of a client that has gone is kept by whoever maps it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            if " /memfd:" in line:
-                start, end = (int(address, 16) for address in line.partition(" ")[0].split("-"))
-                libc.munmap(start, end - start)
-
-
-def _step_back() -> None:
-    """Let everybody else have the processors first.
-
-    Not SCHED_IDLE: whoever touches a page that is being collapsed waits, and would wait for ever on a busy machine.
-    """
-    with contextlib.suppress(OSError):
-        os.nice(19)
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    # Where each session gets its share, niceness counts within ours only: a session of our own, of the least share.
-    with contextlib.suppress(OSError):
-        os.setsid()
-        Path("/proc/self/autogroup").write_text("19")

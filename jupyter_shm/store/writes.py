@@ -25,5 +25,6 @@ def writes(index: IndexWriter) -> dict[type, Callable[..., None]]:
         a.SetDone: lambda do: terms.set_done(do.row, do.number),
         a.SetEnder: lambda do: index.set_ender(do.slot, do.client, do.number),
         a.SetReads: lambda do: index.set_reads(do.slot, do.reads),
+        a.SetCapacity: lambda do: index.set_capacity(do.nbytes),
         a.SetTerm: lambda do: terms.set(do.slot, do.term, do.value),
     }

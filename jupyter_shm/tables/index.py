@@ -166,10 +166,10 @@ class IndexReader:
             return None
         return _record(RECORD.unpack(data))
 
-    def live_record(self, slot: int) -> Record | None:
+    def live_record(self, slot: int, wanted: int = LIVE) -> Record | None:
         """The facts of a LIVE object whose generation stands under the CRC too; ``None`` for everything else."""
         state = self.state(slot)
-        if state & 0xFF != LIVE:
+        if state & 0xFF != wanted:
             return None
         record = self.record(slot)
         return record if record is not None and record.generation == state >> 8 else None
@@ -183,8 +183,13 @@ class IndexReader:
         hit = self.look_up(name)
         return hit and hit[:2]
 
-    def look_up(self, name: bytes) -> Hit | None:
-        """Find the LIVE object of a name, and what to look at to know later that the name still means it."""
+    def look_up(self, name: bytes, wanted: int = LIVE) -> Hit | None:
+        """Find the LIVE object of a name, and what to look at to know later that the name still means it.
+
+        Args:
+            name: The name.
+            wanted: SPILLED: find the object if it is that, and not LIVE.
+        """
         # The one hot loop of a get, so what record() and live_record() do is written out here.
         words, tag = self.words, crc32(name)
         bits = words[WORD_HASH_BITS]
@@ -200,7 +205,7 @@ class IndexReader:
                 slot = (bucket - 1) & _BUCKET_SLOT
                 # Copied before it is checked: what is used are the very bytes that the CRC was counted of.
                 state, crc, data = _checked_slot(self.memory, SLOTS_BASE + slot * SLOT_SIZE)
-                if state & 0xFF == LIVE and crc32(data) == crc:
+                if state & 0xFF == wanted and crc32(data) == crc:
                     record = _record(_unpack_record(data))
                     if record[0] == state >> 8 and record[12][: record[11]] == name:  # generation, key()
                         # Looked at again: the slot may have been freed meanwhile and just be taken by a version that
@@ -211,12 +216,12 @@ class IndexReader:
             probe += 1
         return None
 
-    def look_at(self, slot: int) -> Hit | None:
-        """Find the LIVE object in a slot, whatever its name."""
-        record = self.live_record(slot)
+    def look_at(self, slot: int, wanted: int = LIVE) -> Hit | None:
+        """Find the LIVE, or SPILLED, object in a slot, whatever its name."""
+        record = self.live_record(slot, wanted)
         if record is None:
             return None
-        word, state = _FIRST_SLOT_WORD + slot * _SLOT_WORDS, record.generation << 8 | LIVE
+        word, state = _FIRST_SLOT_WORD + slot * _SLOT_WORDS, record.generation << 8 | wanted
         return slot, record, (word, state, word, state, self.words[WORD_HASH_BITS])
 
     def reads(self, slot: int) -> int:

@@ -49,6 +49,9 @@ WORD_AT_WORK, WORD_SUSPECT, WORD_SUSPECT_SUM = 10, 11, 12
 """Header: id of the client whose packet is being handled (0: none); id of the client whose packet was being handled
 when the store process died last (0: none), and that packet's CRC-32 with, above it, what its deaths count."""
 
+WORD_PROGRESS = 13
+"""Header: bytes that were copied into the spill heap so far.  A client whose put waits for that sees that it goes on."""
+
 ROWS_BASE, ROW_SIZE = PAGE, 64
 ROW_CLIENT, ROW_NUMBER, ROW_TAIL, ROW_LOOKING, ROW_DONE = 0, 1, 2, 3, 4
 """Row: client id (0: the row is free), number of the last request that was applied, entries of its ring that were read
@@ -71,9 +74,12 @@ where all are zero it never touches them: the page that they would stand on does
 PINNED, KERNEL_LIFETIME = 1, 2
 """Flags of the terms."""
 
-FREE, RESERVED, LIVE, DYING = 0, 1, 2, 3
+FREE, RESERVED, LIVE, DYING, SPILLED, SPILLING = 0, 1, 2, 3, 4, 5
 """States of a slot.  FREE: nobody's.  RESERVED: an extent that is being filled.  LIVE: published, or anonymous.
-DYING: readers miss it from now on; its extent is the store's again when no lease is left."""
+DYING: readers miss it from now on; its extent is the store's again when no lease is left.  SPILLED: as LIVE, but the
+bytes are in the spill heap, where TERM_SPILLED says, and the extent of its record is another's.  SPILLING: LIVE a moment
+ago, and SPILLED soon if no lease is left on its extent; its bytes are in the heap and in the spill heap, and readers
+miss it."""
 
 GENERATION_BITS = 40
 SLOT_READS, SLOT_ENDER, SLOT_ENDER_NUMBER = 1, 2, 3

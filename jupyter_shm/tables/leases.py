@@ -66,6 +66,11 @@ class LeaseTable:
         """Is this a lease table?"""
         return self.words[0] == LEASES_MAGIC
 
+    @property
+    def client(self) -> int:
+        """Id of the client, as the table says."""
+        return self.words[1]
+
     def entry(self, slot: int) -> tuple[int, int]:
         """Generation and count of a slot."""
         word = self.words[_FIRST_ENTRY_WORD + 2 * slot]
@@ -168,6 +173,13 @@ class LeaseTable:
             return 0
         at = _FIRST_ENTRY_WORD + 2 * slot
         return self.words[at + 1] & READS_MASK if self.words[at] >> 24 == generation else 0
+
+    def last_use(self, slot: int, generation: int) -> int:
+        """When this client used this very object last: milliseconds of CLOCK_MONOTONIC; 0: it never did."""
+        if not self.has_touched(slot):
+            return 0
+        at = _FIRST_ENTRY_WORD + 2 * slot
+        return self.words[at + 1] >> 24 if self.words[at] >> 24 == generation else 0
 
     def touched_slots(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield ``(slot, generation, count, reads)`` of every entry that was ever written."""

@@ -250,3 +250,13 @@ def heap_bytes(store_pid: int) -> int:
             if "jupyter-shm-heap" in str(link.readlink()):
                 return link.stat().st_blocks * 512
     raise AssertionError(f"pid {store_pid} has no heap open")
+
+
+def spill_bytes(store_pid: int) -> int:
+    """Disk that the spill heap of a store takes, whoever holds it."""
+    for link in Path(f"/proc/{store_pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            target = str(link.readlink())
+            if target.endswith(" (deleted)") and not target.startswith("/memfd:"):
+                return link.stat().st_blocks * 512
+    raise AssertionError(f"pid {store_pid} has no spill heap open")

@@ -28,7 +28,7 @@ def default_store(runtime_folder):
 
 
 def test_another_capacity_than_the_running_store_has_warns_and_connects(store):
-    with pytest.warns(UserWarning, match=r"256.0 MiB.*512.0 MiB.*jupyter shm stop"):
+    with pytest.warns(UserWarning, match=r"256.0 MiB.*512.0 MiB.*jupyter shm set capacity"):
         other = shm.connect(capacity="512MiB")
     with other:
         assert other.stats().capacity == 256 << 20

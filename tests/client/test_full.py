@@ -17,8 +17,9 @@ def megabytes(count, value=0):
 
 
 @pytest.fixture
-def small(runtime_folder):
-    """A store of 8 MiB."""
+def small(runtime_folder, monkeypatch):
+    """A store of 8 MiB that spills nothing."""
+    monkeypatch.setenv("JUPYTER_SHM_SPILL_DIR", "off")
     with Store(capacity=8 * MEGA) as store:
         yield store
 

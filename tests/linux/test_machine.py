@@ -22,6 +22,7 @@ NAMES = [
     "cgroup limit",
     "default capacity",
     "warm reserve",
+    "spill heap",
     "RLIMIT_AS",
     "RLIMIT_FSIZE",
     "RLIMIT_NOFILE",

@@ -15,7 +15,7 @@ ANSWERS: tuple[type, ...] = get_args(m.Answer)
 BIGGEST = (1 << 63) - 1
 
 
-def values(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
+def values(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one for each type
     """Values that a field of this type may have."""
     match kind:
         case msgspec.inspect.IntType(ge=least, le=most):
@@ -30,6 +30,10 @@ def values(kind: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.lists(values(item), max_size=4).map(tuple)
         case msgspec.inspect.StructType(cls=struct):
             return messages_of(struct)
+        case msgspec.inspect.NoneType():
+            return st.none()
+        case msgspec.inspect.UnionType(types=types):
+            return st.one_of([values(one) for one in types])
     raise AssertionError(f"a message has a field of a type that no test makes up: {kind}")
 
 

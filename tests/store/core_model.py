@@ -184,6 +184,8 @@ class CoreModel(RuleBasedStateMachine):
         alive = self._alive()
         contained_by_any = {inner for id in alive for inner in self.kept[id].contained}
         for id in contained:
+            if id in alive and self.store.ledger.objects[id].is_spilled:
+                return "contained-gone"  # its bytes are not in the heap any more
             is_leased = id in actor.leases or (
                 actor.taking is not None and id in alive and actor.end.table.holds(slot_of(id), id >> 20)
             )

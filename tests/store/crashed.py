@@ -26,6 +26,8 @@ from jupyter_shm.tables.layout import (
     RESERVED,
     SLOT_SIZE,
     SLOTS_BASE,
+    SPILLED,
+    SPILLING,
     TERMS_BASE,
     TERMS_SIZE,
     WORD_HASH_BITS,
@@ -40,7 +42,7 @@ from jupyter_shm.tables.terms import NO_TERMS, Terms, written
 
 FACTS = (
     "slot", "generation", "sequence", "name", "client", "request", "offset", "extent", "nbytes", "payload",
-    "created_ns", "version", "contained", "terms",
+    "created_ns", "version", "contained",
 )  # fmt: skip
 
 
@@ -93,6 +95,7 @@ class Revived(PureStore):
         ledger.warm.target = store.ledger.warm.target
         aftermath = Aftermath(ledger, restored.applied, restored.ended, restored.last_client)
         core = Core(ledger, Holders(), IDENTITY, store.now, aftermath)
+        self.disk, self.spill = store.disk, store.spill
         self.begin(core, store.heap, crashed.index, store.now)
         for known in store.core.clients:
             if known.conn in store.noted:
@@ -122,10 +125,19 @@ class Revived(PureStore):
     def _send(self, _action: a.Send) -> None:
         """Nobody hears it: the clients are those of the store that lives on."""
 
+    def _spill(self, _action: a.Spill) -> None:
+        """Its spill heap is that of the store that lives on, too."""
+
+    def _punch_spill(self, action: a.PunchSpill) -> None:
+        """The same; but nothing that somebody has there may be given back."""
+        end = action.offset + action.nbytes
+        spans = [(one.place, one.place + one.extent) for one in self.ledger.objects.values() if one.place >= 0]
+        assert all(stop <= action.offset or end <= start for start, stop in spans), "bytes are lost"
+
     def _punch(self, action: a.Punch) -> None:
         """The heap is that of the store that lives on; but nothing that somebody has may be given back."""
         end = action.offset + action.nbytes
-        spans = [(one.offset, one.offset + one.extent) for one in self.ledger.objects.values()]
+        spans = [(one.offset, one.offset + one.extent) for one in self.ledger.objects.values() if not one.is_spilled]
         for entry in self.ledger.reservations.values():
             spans += entry.spans() if isinstance(entry, Nursery) else [(entry.offset, entry.offset + entry.extent)]
         assert all(stop <= action.offset or end <= start for start, stop in spans), "bytes are lost"
@@ -177,8 +189,8 @@ def books(restored: Restored) -> dict[str, object]:
 
 
 def facts(object: Object) -> tuple[object, ...]:
-    """What never changes of an object."""
-    return tuple(getattr(object, name) for name in FACTS)
+    """What never changes of an object, but for its place in the spill heap."""
+    return (*(getattr(object, name) for name in FACTS), object.terms._replace(spilled=0))
 
 
 def last_page(object: Object) -> int:
@@ -201,12 +213,13 @@ def check(crashed: Crashed) -> Restored:
 
 def _check_slots(crashed: Crashed, ledger: Ledger) -> None:
     reader = crashed.reader
-    records = {slot: reader.record(slot) for slot in crashed.slots(LIVE, DYING)}
-    anonymous = {slot for slot in crashed.slots(LIVE) if not records[slot].name_nbytes}
+    states, spilled = {LIVE, SPILLED, SPILLING}, spilled_slots(crashed)
+    records = {slot: reader.record(slot) for slot in crashed.slots(*states, DYING)}
+    anonymous = {slot for slot in crashed.slots(*states) if not records[slot].name_nbytes}
     meant: dict[str, int] = {}
-    for slot in sorted(set(crashed.slots(LIVE)) - anonymous, key=lambda slot: records[slot].sequence):
+    for slot in sorted(set(crashed.slots(*states)) - anonymous, key=lambda slot: records[slot].sequence):
         meant[records[slot].key().decode()] = slot
-    offsets = {record.offset for record in records.values()}
+    offsets = {record.offset for slot, record in records.items() if slot not in spilled}
     promises = {slot: reader.ender(slot)[0] for slot in crashed.slots(RESERVED) if reader.ender(slot)[0]}
     reserved = {slot: reader.record(slot) for slot in crashed.slots(RESERVED) if slot not in promises}
     nurseries = {object_id(slot, record.generation) for slot, record in reserved.items() if record.version}
@@ -223,9 +236,19 @@ def _check_slots(crashed: Crashed, ledger: Ledger) -> None:
     assert ledger._generations == [reader.state(slot) >> 8 for slot in range(crashed.index.words[WORD_SLOTS])]
     for object in ledger.objects.values():
         assert (object.reads, object.label) == (reader.reads(object.slot), None)
-        assert object.terms == crashed.terms().get(object.slot, NO_TERMS)
-    sealed = {page for one in ledger.objects.values() for page in range(one.offset // PAGE, last_page(one) + 1)}
+        terms = crashed.terms().get(object.slot, NO_TERMS)
+        assert object.is_spilled == (object.slot in spilled)
+        assert object.terms == (terms if object.is_spilled else terms._replace(spilled=0))
+    resident = [one for one in ledger.objects.values() if not one.is_spilled]
+    sealed = {page for one in resident for page in range(one.offset // PAGE, last_page(one) + 1)}
     assert ledger.used == len(sealed) * PAGE, "a page that an object covers counts as used"
+
+
+def spilled_slots(crashed: Crashed) -> set[int]:
+    """Slots of objects whose bytes are in the spill heap alone."""
+    terms = crashed.terms()
+    dying = {slot for slot in crashed.slots(DYING) if slot in terms and terms[slot].spilled}
+    return {*crashed.slots(SPILLED), *dying}
 
 
 def nurseries_of(ledger: Ledger) -> list[Nursery]:
@@ -246,7 +269,8 @@ def _check_repaired(crashed: Crashed, restored: Restored) -> None:
     ledger = restored.ledger
     assert crashed.terms().keys() <= {object.slot for object in ledger.objects.values()}, "terms of nobody are left"
     for object in ledger.objects.values():
-        assert crashed.reader.state(object.slot) == object.generation << 8 | object.state
+        state = SPILLED if object.is_spilled and object.state == LIVE else object.state
+        assert crashed.reader.state(object.slot) == object.generation << 8 | state
     for entry in ledger.reservations.values():
         assert crashed.reader.state(entry.slot) == entry.generation << 8 | RESERVED
     for nursery in nurseries_of(ledger):
@@ -254,8 +278,9 @@ def _check_repaired(crashed: Crashed, restored: Restored) -> None:
             assert crashed.reader.state(slot_of(id)) == generation_of(id) << 8 | RESERVED
     crashed.index.rebuild_names((name.encode(), object.slot) for name, object in ledger.names.items())
     for object in ledger.objects.values():
-        hit = crashed.reader.find(object.name.encode()) if object.name else None
         means = ledger.names.get(object.name)
+        wanted = SPILLED if means and means.is_spilled else LIVE
+        hit = crashed.reader.look_up(object.name.encode(), wanted) if object.name else None
         assert (hit and hit[0]) == (means.slot if means else None)
 
 
@@ -274,6 +299,9 @@ def spend(ledger: Ledger, order: Callable[[list], None]) -> None:
         ledger.set_held(entry, is_held=False)
     for entry in sorted((one for one in entries if isinstance(one, Object)), key=lambda one: -one.sequence):
         ledger.free_object(entry)
+        if entry.is_spilled:
+            ledger.spill.give_back(entry.place, entry.extent)
         ledger.check()
     assert (ledger.objects, ledger.names, ledger.reservations) == ({}, {}, {})
     assert (ledger.used, ledger.reserved, ledger.payload, ledger.held, ledger.in_grace) == (0, 0, 0, 0, 0)
+    assert ledger.spilled == 0

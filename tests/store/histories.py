@@ -254,7 +254,8 @@ class History:
         ledger = restored.ledger
         for id, object in ledger.objects.items():
             data = self.data.get(id, self._pending)
-            assert self.store.heap[object.offset : object.offset + object.nbytes] == data, "bytes were lost"
+            place, memory = (object.place, self.store.spill) if object.is_spilled else (object.offset, self.store.heap)
+            assert memory[place : place + object.nbytes] == data, "bytes were lost"
             known = self.store.ledger.objects.get(id)
             assert known is None or facts(known) == facts(object)
         for entry in ledger.reservations.values():

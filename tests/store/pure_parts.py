@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.tables.alignment import alignment, rounded
-from jupyter_shm.tables.layout import LIVE
+from jupyter_shm.tables.layout import LIVE, SPILLED
 from jupyter_shm.tables.prefix import pack_prefix
 
 if TYPE_CHECKING:
@@ -78,17 +78,22 @@ class Lease:
 
     def _take(self) -> Iterator[None]:
         reader, table = self.client.store.reader, self.client.table
-        hit = reader.find(self.name.encode())
+        wanted = LIVE
+        hit = reader.look_up(self.name.encode())
         yield
         if hit is None:
+            wanted = SPILLED
+            hit = reader.look_up(self.name.encode(), SPILLED)
+            yield
+        if hit is None:
             return
-        slot, record = hit
+        slot, record = hit[:2]
         generation, count = table.entry(slot)
         if count and generation != record.generation:
             return
         table.write(slot, record.generation, count + 1)
         yield
-        if reader.state(slot) == record.generation << 8 | LIVE:
+        if reader.state(slot) == record.generation << 8 | wanted:
             self.id = record.generation << 20 | slot
         else:
             table.write(slot, record.generation, count)

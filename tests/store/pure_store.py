@@ -10,6 +10,7 @@ import mmap
 from collections.abc import Callable
 from typing import Any
 
+from pure_memory import PureMemory
 from pure_parts import Nursery, Piece
 from pure_readers import PureReader
 
@@ -19,7 +20,7 @@ from jupyter_shm.protocol import wire
 from jupyter_shm.protocol.session import Session
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.core import CHANGES, Core
-from jupyter_shm.store.extents import HUGE, PAGE
+from jupyter_shm.store.extents import PAGE
 from jupyter_shm.store.holders import Holders
 from jupyter_shm.store.inquiries import Identity
 from jupyter_shm.store.ledger import Ledger
@@ -29,7 +30,6 @@ from jupyter_shm.tables.layout import (
     INDEX_SIZE,
     LIVE,
     MAX_OBJECTS,
-    RESERVED,
     ROW_LOOKING,
     generation_of,
     row_word,
@@ -45,31 +45,39 @@ START = 1000.0  # seconds; a clock does not begin at zero
 IDENTITY = Identity(0x5701, 4242, "0.1", "3.11.7", START)
 
 
-class PureStore:
+class PureStore(PureMemory):
     """The store's side.
 
     Args:
         capacity: Bytes.
         heap_nbytes: Address space of the heap.
         max_objects: Slots.
+        disk: Bytes that the spill heap may take; 0: there is none.
 
     Attributes:
         now: The clock, in seconds; ``core`` never learns of any other.
         exit: Why the store has ended, if it has.
         on_action: Called after each single action: what a reader may see between any two.
         on_settled: Called when what was due has been done.
-        punched: Every range that was given back to the system.
         noted: Connections of which the next store is told.
-        warming: Ranges that are to be warmed, and of which nobody has told yet what came of it.
+        copies: Is each copy made as soon as there is nothing else to do?
     """
 
-    def __init__(self, capacity: int = 8 * MIB, heap_nbytes: int = 64 * MIB, max_objects: int = MAX_OBJECTS) -> None:
+    def __init__(
+        self, capacity: int = 8 * MIB, heap_nbytes: int = 64 * MIB, max_objects: int = MAX_OBJECTS, disk: int = 0
+    ) -> None:
+        self.disk = disk
+        self.spill = mmap.mmap(-1, 256 * MIB)
         core = Core(Ledger(capacity, heap_nbytes, max_objects), Holders(), IDENTITY, START)
         index = IndexWriter.create(memoryview(mmap.mmap(-1, INDEX_SIZE)), IDENTITY.store)
         self.begin(core, mmap.mmap(-1, heap_nbytes), index, START)
 
     def begin(self, core: Core, heap: mmap.mmap, index: IndexWriter, now: float) -> None:
         """Run this core over this memory."""
+        if self.disk:
+            core.ledger.spill.limit, core.ledger.spill.reason = self.disk, ""
+        self.copying: a.Spill | None = None
+        self.copies = True
         self.now = now
         self.core = core
         self.heap = heap
@@ -104,12 +112,11 @@ class PureStore:
             a.OpenTable: self._open_table,
             a.Send: self._send,
             a.Punch: self._punch,
+            a.Spill: self._spill,
+            a.PunchSpill: self._punch_spill,
+            a.SetCapacity: lambda do: self.index.set_capacity(do.nbytes),
             a.Exit: self._leave,
         }
-
-    @property
-    def ledger(self) -> Ledger:
-        return self.core.ledger
 
     def connect(self, label: str = "a.ipynb", pid: int = 0) -> PureClient:
         """A client that said hello and was welcomed, or refused."""
@@ -140,9 +147,12 @@ class PureStore:
         """Do what is due now."""
         for _ in range(100):
             deadline = self.core.deadline(self.now)
-            if deadline is None or deadline > self.now or self.exit:
+            if deadline is not None and deadline <= self.now and not self.exit:
+                self.settle()
+            elif self.copying and self.copies:
+                self.copied()
+            else:
                 return
-            self.settle()
         raise AssertionError("the store has work for ever without time going on")
 
     def advance(self, seconds: float) -> None:
@@ -161,34 +171,7 @@ class PureStore:
         """Let every grace time and every patience end."""
         self.advance(2.0)
 
-    # --- actions --------------------------------------------------------------------------------------------------
-
-    def _write_record(self, action: a.WriteRecord) -> None:
-        assert self.reader.state(action.slot) & 0xFF == FREE, "facts are written only while the slot is FREE"
-        self.index.write_record(action.slot, action.record)
-
-    def _promise(self, action: a.Promise) -> None:
-        assert self.reader.state(action.slot) & 0xFF == FREE, "a slot is promised only while it is FREE"
-        self.index.promise(action.slot, action.generation, action.nursery)
-
-    def _publish(self, action: a.Publish) -> None:
-        promised = action.record.generation << 8 | RESERVED
-        assert self.reader.state(action.slot) == promised, "an object is published in a slot that was promised for it"
-        self.index.publish(action.slot, action.record)
-
-    def _set_term(self, action: a.SetTerm) -> None:
-        assert self.terms.get(action.slot, action.term) != action.value, "a word is written that stays as it is"
-        self.terms.set(action.slot, action.term, action.value)
-
-    def _warm(self, action: a.Warm) -> None:
-        assert action.offset % HUGE == action.nbytes % HUGE == 0
-        assert not self.warming, "one at a time"
-        self.warming.append((action.offset, action.nbytes))
-
-    def warmed(self, huge: int, present: int) -> None:
-        """The warmer is done with what it was asked for: bytes in huge pages, and bytes in small ones."""
-        self.warming.pop()
-        self.perform(self.core.warmed(huge, present))
+    # --- actions that are more than a write ----------------------------------------------------------------------
 
     def _open_table(self, action: a.OpenTable) -> None:
         client = self.clients[action.conn]
@@ -202,25 +185,8 @@ class PureStore:
         assert answer == action.message, "the answer is not what its type says"
         self.clients[action.conn].receive(answer)
 
-    def _punch(self, action: a.Punch) -> None:
-        assert action.offset % PAGE == action.nbytes % PAGE == 0
-        assert action.nbytes > 0
-        self.heap[action.offset : action.offset + action.nbytes] = bytes(action.nbytes)
-        self.punched.append((action.offset, action.nbytes))
-
     def _leave(self, action: a.Exit) -> None:
         self.exit = self.exit or action.reason
-
-    # --- what a reader sees ---------------------------------------------------------------------------------------
-
-    def state_of(self, id: int) -> int:
-        """The state of an object's slot."""
-        return self.reader.state(slot_of(id)) & 0xFF
-
-    def bytes_of(self, name: str) -> bytes | None:
-        """What a reader who asks nobody finds under a name."""
-        hit = self.reader.find(name.encode())
-        return None if hit is None else bytes(self.heap[hit[1].offset : hit[1].offset + hit[1].nbytes])
 
 
 class PureClient(PureReader):
@@ -341,7 +307,7 @@ class PureClient(PureReader):
             if record.name_nbytes:
                 assert reader.find(record.key()) == (slot_of(answer.id), record)
         if isinstance(answer, m.Ready):
-            assert all(reader.find(name.encode()) for name in answer.names)
+            assert all(self.store.bytes_of(name) is not None for name in answer.names)
         if self._kinds.pop(answer.number, None) in CHANGES:
             assert self.welcome is not None
             assert reader.row(self.welcome.row) == (self.welcome.client, answer.number)
@@ -354,6 +320,14 @@ class PureClient(PureReader):
             needed = ledger.extents.pages_needed(asked) * PAGE
             is_full = needed > ledger.capacity - ledger.used - ledger.reserved or not ledger.has_slots()
             assert is_full or "of memory left" in answer.text or "no gap" in answer.text
+            if answer.figures is not None:
+                self._check_figures(answer.figures)
+
+    def _check_figures(self, told: m.Figures) -> None:
+        assert told.capacity == self.store.ledger.capacity
+        left = told.capacity - told.used - told.reserved if told.available < 0 else told.available
+        assert told.asked > left + told.spillable, "the figures do not justify it"
+        assert told.held + told.busy + told.pinned <= told.used
 
     def take_answer(self, number: int) -> Any:
         """The answer to a request, if it came; it is taken out."""

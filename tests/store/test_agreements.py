@@ -15,7 +15,7 @@ from jupyter_shm.store.regions import Regions
 from jupyter_shm.tables.layout import FREE, MAX_OBJECTS, PAGE, PINNED, TERM_EXPIRY, TERM_SPILLED
 from jupyter_shm.tables.terms import NO_TERMS, Terms, TermsTable
 
-ALL = Terms(PINNED, 5_000_000_000, 4097)
+ALL = Terms(PINNED, 5_000_000_000)
 
 
 def named(store: PureStore, client: PureClient, terms: Terms = NO_TERMS) -> Object:
@@ -29,8 +29,8 @@ def test_only_words_that_change_are_written(store: PureStore, client: PureClient
     object = named(store, client, ALL)
 
     assert agree(object, ALL) == []
-    assert agree(object, ALL._replace(spilled=0)) == [a.SetTerm(object.slot, TERM_SPILLED, 0)]
-    assert object.terms == ALL._replace(spilled=0)
+    assert agree(object, ALL._replace(spilled=4097)) == [a.SetTerm(object.slot, TERM_SPILLED, 4097)]
+    assert object.terms == ALL._replace(spilled=4097)
 
 
 def test_terms_come_back_with_the_object_and_go_with_it(store: PureStore, client: PureClient):

@@ -18,9 +18,9 @@ from jupyter_shm.store.admission import ROOM_PATIENCE
 from jupyter_shm.store.extents import HUGE, PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
 from jupyter_shm.store.references import KEEP
+from jupyter_shm.tables import layout
 from jupyter_shm.tables.layout import DYING, FREE, KERNEL_LIFETIME, LIVE, PINNED, RESERVED, WORD_SLOTS, slot_of
 from jupyter_shm.tables.leases import SENT
-from jupyter_shm.tables.terms import Terms
 
 BAD_NAMES = {"x\0y": "invalid-name", "x" * 129: "invalid-name", "\u20ac" * 43: "invalid-name"}
 MAX_CONTAINED_HERE = 3  # so that every prefix is one line of 64 bytes
@@ -37,9 +37,11 @@ class CoreMachine(CoreModel):
         pages=st.sampled_from([12, 40, 1000, 4000]),
         slots=st.sampled_from([7, 1000]),
         reserve=st.sampled_from([0, 3 * HUGE]),
+        disk=st.sampled_from([0, 70_000, 64 * MIB, 64 * MIB]),
     )
-    def begin(self, pages: int, slots: int, reserve: int) -> None:
-        self.store = PureStore(pages * PAGE, 32 * MIB, slots)
+    def begin(self, pages: int, slots: int, reserve: int, disk: int) -> None:
+        self.store = PureStore(pages * PAGE, 32 * MIB, slots, disk)
+        self.store.copies = False
         self.store.ledger.warm.target = reserve
         self.store.on_action = self._look
         self.store.on_settled = self._expire
@@ -212,6 +214,14 @@ class CoreMachine(CoreModel):
         nbytes = self.store.warming[0][1]
         self.store.warmed(came[0] * nbytes, came[1] * nbytes)
 
+    # --- the spiller ------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.store.copying)
+    @rule(error=st.sampled_from(["", "", "", "Input/output error"]))
+    def copied(self, error: str) -> None:
+        self.store.copied(error)
+        self._collect()
+
     # --- the ends of names and objects ------------------------------------------------------------------------------
 
     @rule(pick=PICK, name=st.sampled_from([*NAMES, ""]), by_id=st.booleans())
@@ -277,8 +287,10 @@ class CoreMachine(CoreModel):
         actor = self._who(pick)
         page = self._answer(actor, self._post(actor, m.List, 0, True))
         told = {one.id: one for one in page.objects}
-        assert {one.name: one.id for one in page.objects if one.name and one.state == "live"} == self.named
-        assert {id for id, one in told.items() if one.state == "live"} == {i for i in self.kept if self._is_live(i)}
+        assert {one.name: one.id for one in page.objects if one.name and one.state != "held"} == self.named
+        live = {"live", "spilled"}
+        assert {id for id, one in told.items() if one.state in live} == {i for i in self.kept if self._is_live(i)}
+        assert all((one.state == "spilled") <= bool(one.spilled) for one in page.objects)
         for one in page.objects:
             assert one.holders == self._holders(one.id)
             assert one.containers == sum(one.id in self.kept[id].contained for id in self._alive())
@@ -305,7 +317,9 @@ class CoreMachine(CoreModel):
         if actor.taking is None:
             id = actor.end.lease(name)
             busy = {slot_of(one) for one in actor.leases}
-            assert id == self.named.get(name) or (id is None and slot_of(self.named[name]) in busy)
+            assert id == self.named.get(name) or (
+                id is None and (slot_of(self.named[name]) in busy or self._is_leaving(self.named[name]))
+            )
             actor.leases += [id] if id is not None else []
 
     @precondition(lambda self: any(actor.taking for actor in self.actors))
@@ -361,7 +375,9 @@ class CoreMachine(CoreModel):
 
     @rule(seconds=st.sampled_from([ROOM_PATIENCE, 5.0, 2 * LAST_BACKOFF]))
     def much_later(self, seconds: float) -> None:
+        self.store.copies = True
         self.store.advance(seconds)
+        self.store.copies = False
         self._collect()
         assert not any(actor.pending.keys() - actor.waits.keys() for actor in self.actors), "never answered"
         for id in self._alive():
@@ -401,8 +417,8 @@ class CoreMachine(CoreModel):
         seen += [id for id in self.kept if self._is_live(id)]
         objects = self.store.ledger.objects
         for id in set(seen).union(*map(self._all_inside, seen)):
-            offset = objects[id].offset
-            assert self.store.heap[offset : offset + len(self.kept[id].data)] == self.kept[id].data
+            assert id in objects
+            assert self.store.bytes_at(id)[: len(self.kept[id].data)] == self.kept[id].data
         for actor in self.actors:
             for reserved, data in actor.reserved.values():
                 assert self.store.heap[reserved.offset : reserved.offset + len(data)] == data
@@ -418,17 +434,25 @@ class CoreMachine(CoreModel):
         self._hear()
         nurseries = [nursery for actor in self.actors for nursery in actor.nurseries.values()]
         states = dict.fromkeys(range(self.store.index.words[WORD_SLOTS]), FREE)
-        states |= {slot_of(id): LIVE if self._is_live(id) else DYING for id in self._alive()}
+        states |= {slot_of(id): self._state(id) if self._is_live(id) else DYING for id in self._alive()}
         states |= {slot_of(id): RESERVED for actor in self.actors for id in actor.reserved}
         states |= {slot_of(nursery.id): RESERVED for nursery in nurseries}
         states |= {slot_of(id): RESERVED for nursery in nurseries for id in nursery.granted.ids if id not in self.kept}
         assert {slot: self.store.reader.state(slot) & 0xFF for slot in states} == states
 
+    def _state(self, id: int) -> int:
+        if self._is_leaving(id):
+            return layout.SPILLING
+        return layout.SPILLED if self.store.ledger.objects[id].is_spilled else LIVE
+
+    def _is_leaving(self, id: int) -> bool:
+        return id in self.store.core._spilling._leaving
+
     @invariant()
     def what_was_agreed_is_in_the_index(self) -> None:
         for id in self.named.values():
             kept, slot = self.kept[id], slot_of(id)
-            assert Terms(*(self.store.terms.get(slot, term) for term in range(3))) == (kept.flags, kept.expiry, 0)
+            assert (self.store.terms.get(slot, 0), self.store.terms.get(slot, 1)) == (kept.flags, kept.expiry)
         for slot in range(self.store.index.words[WORD_SLOTS]):
             if self.store.reader.state(slot) & 0xFF in {FREE, RESERVED}:
                 assert not any(self.store.terms.get(slot, term) for term in range(3))
@@ -455,6 +479,10 @@ class CoreMachine(CoreModel):
         assert (ledger.objects, ledger.reservations, ledger.names) == ({}, {}, {})
         assert (ledger.used, ledger.reserved, ledger.held, ledger.payload, ledger.in_grace) == (0, 0, 0, 0, 0)
         assert ledger.extents.pages_used * PAGE == ledger.warm.nbytes
+        if self.store.copying:
+            self.store.copied()
+        assert (ledger.spill.used, ledger.spilled) == (0, 0)
+        assert self.store.spill[: 16 * MIB].count(0) == 16 * MIB, "a place in the spill heap was not punched"
         for offset, nbytes in ledger.extents.free_ranges():
             data = self.store.heap[offset : offset + min(nbytes, 3 * MIB)]
             assert data.count(0) == len(data), "a page that nothing covers was not punched"

@@ -11,6 +11,7 @@ from core_model import NAMES
 from hypothesis import settings
 from hypothesis.stateful import initialize, precondition, rule
 from pure_parts import Nursery
+from pure_store import MIB
 from test_core_machine import PHASES, PICK, CoreMachine
 
 from jupyter_shm.protocol import messages as m
@@ -25,7 +26,7 @@ SMALL = st.sampled_from([64, 65, 300, PAGE, 20_000])
 class NurseryMachine(CoreMachine):
     @initialize(reserve=st.sampled_from([0, HUGE, 3 * HUGE]), left=st.sampled_from([0, 40, 80]))
     def begin(self, reserve: int, left: int) -> None:
-        super().begin(ROOMY, 1000, reserve)
+        super().begin(ROOMY, 1000, reserve, 64 * MIB)
         if left:
             # Nurseries are for stores of some size; most of this one is somebody's, so that it can be full.
             self.reserve(0, (ROOMY - left) * PAGE)

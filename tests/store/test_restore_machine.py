@@ -31,10 +31,11 @@ class RestoreMachine(RuleBasedStateMachine):
         slots=st.sampled_from([6, 1000]),
         pages=st.sampled_from([40, 1000, ROOMY, ROOMY]),
         reserve=st.sampled_from([0, HUGE]),
+        disk=st.sampled_from([0, 3 * LARGE, 16 * MIB]),
     )
-    def begin(self, slots: int, pages: int, reserve: int) -> None:
+    def begin(self, slots: int, pages: int, reserve: int, disk: int) -> None:
         self.crash_at = 0
-        self.store = PureStore(pages * PAGE, 128 * MIB, slots)
+        self.store = PureStore(pages * PAGE, 128 * MIB, slots, disk)
         self.store.ledger.warm.target = reserve
         self.history = History(self.store, lambda action: action == self.crash_at)
         self.clients: list[PureClient] = []
@@ -228,7 +229,7 @@ class NurseryMachine(RestoreMachine):
 
     @initialize(reserve=st.sampled_from([0, HUGE, 4 * HUGE]))
     def begin(self, reserve: int) -> None:
-        super().begin(1000, ROOMY, reserve)
+        super().begin(1000, ROOMY, reserve, 16 * MIB)
         self.join(1)
         for client in self.clients:
             self.history.open_nursery(client, 4 * LARGE, 6)
