@@ -141,7 +141,7 @@ class Grips(Magics):
         return here or [Grip(UNSEEN, "")]
 
     def _stops(self) -> list[object]:
-        return [*own_objects(self.shell), *globals_of_modules()]
+        return [*own_objects(self.shell), *globals_of_modules().values()]
 
 
 def _grips(known: list[Place], found: list[Hold], stops: list[object], limit: int = LIMIT) -> list[tuple[Place, Grip]]:

@@ -14,6 +14,8 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .reach import globals_of_modules
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -53,8 +55,8 @@ def places_of_modules(own: dict[str, Any]) -> list[Place]:
     """
     return [
         Place(f"{name} of module {module}", [value], _leave)
-        for module, namespace in [(name, getattr(one, "__dict__", {})) for name, one in list(sys.modules.items())]
-        if namespace is not own and isinstance(namespace, dict) and module != "sys"
+        for module, namespace in globals_of_modules().items()
+        if namespace is not own and module != "sys"  # there is the last error, which has a place of its own
         for name, value in list(namespace.items())
     ]
 

@@ -142,7 +142,12 @@ def _arrow_buffers(one: Any) -> Iterator[Any]:
             yield from _arrow_buffers(column)
 
 
-def globals_of_modules() -> list[dict[str, Any]]:
-    """The namespaces of all modules, through which everything leads to everything."""
-    modules: list[object] = list(sys.modules.values())  # anybody may put anything there
-    return [vars(module) for module in modules if isinstance(module, ModuleType)]
+def globals_of_modules() -> dict[str, dict[str, Any]]:
+    """The namespaces of all modules by name; through them everything leads to everything."""
+    modules: dict[str, object] = dict(sys.modules)  # anybody may put anything there
+    # Not vars(), at which a module that is to be loaded at its first use would be loaded.
+    return {
+        name: object.__getattribute__(module, "__dict__")
+        for name, module in modules.items()
+        if issubclass(type(module), ModuleType)
+    }

@@ -8,7 +8,7 @@ import sys
 import types
 import weakref
 from collections import OrderedDict, deque
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,7 +110,7 @@ LEADS = {
 
 
 def leads(start: object, root: np.ndarray, **options: object) -> bool:
-    return id(start) in Reach([start], [root], globals_of_modules(), **options).leading_to([root])
+    return id(start) in Reach([start], [root], globals_of_modules().values(), **options).leading_to([root])
 
 
 @pytest.mark.parametrize("kind", LEADS)
@@ -258,7 +258,7 @@ def test_nothing_is_kept_when_the_search_is_over():
     kept = Unaskable(root[64:])
     alive = weakref.ref(kept)
 
-    Reach([kept], [root], globals_of_modules()).leading_to([root])
+    Reach([kept], [root], globals_of_modules().values()).leading_to([root])
     gc.disable()
     try:
         del kept
@@ -267,8 +267,18 @@ def test_nothing_is_kept_when_the_search_is_over():
         gc.enable()
 
 
-def test_a_module_that_is_none_does_no_harm(monkeypatch):
+class NotLoadedYet(ModuleType):
+    def __getattribute__(self, name: str) -> object:
+        pytest.fail(f"asked for {name}")
+
+
+def test_what_is_no_module_and_what_is_not_loaded_yet_does_no_harm(monkeypatch):
     monkeypatch.setitem(sys.modules, "no_module", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "absent", None)
+    monkeypatch.setitem(sys.modules, "later", NotLoadedYet("later"))
 
-    assert vars(types) in globals_of_modules()
+    found = globals_of_modules()
+
+    assert found["types"] is vars(types)
+    assert found["later"]["__name__"] == "later"
+    assert {"no_module", "absent"}.isdisjoint(found)
