@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GetTimeoutError, ShmError
@@ -37,15 +38,34 @@ async def _wait(store: Store, key: Any, timeout: float | None) -> bool:
     if not keys:
         return True
     other = await asyncio.to_thread(type(store), store.name)
-    waiting = asyncio.ensure_future(asyncio.to_thread(other.wait, keys, num_returns=len(keys), timeout=timeout))
+    ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    # A thread of its own: a wait may take for ever, and the loop has only a handful of threads for everybody.
+    threading.Thread(target=_wait_here, args=(other, keys, timeout, ready), daemon=True).start()
     try:
-        ready, _ = await asyncio.shield(waiting)
-        return len(ready) == len(keys)
+        return await ready
     except asyncio.CancelledError:
         other.is_closed = True  # first: it is not to connect anew
         other.session.connection.cut()
-        with contextlib.suppress(ShmError):
-            await waiting
         raise
+
+
+def _wait_here(store: Store, keys: list[Any], timeout: float | None, ready: asyncio.Future[bool]) -> None:
+    """Wait, in this thread, and tell the loop what came of it; the connection is ours, and ends here."""
+    result, error = False, None
+    try:
+        result = len(store.wait(keys, num_returns=len(keys), timeout=timeout)[0]) == len(keys)
+    except ShmError as raised:
+        error = raised
     finally:
-        other.close()
+        store.close()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            ready.get_loop().call_soon_threadsafe(_tell, ready, result, error)
+
+
+def _tell(ready: asyncio.Future[bool], result: bool, error: ShmError | None) -> None:
+    if ready.done():
+        return
+    if error is not None:
+        ready.set_exception(error)
+    else:
+        ready.set_result(result)

@@ -206,15 +206,17 @@ class Daemon:
             if not self._poll(0):
                 break
         self._settled = time.monotonic()
-        # A reader that saw LIVE before the barrier has its lease in memory after it; the grace is for machines and
-        # clients that have no barrier.
+        # A reader that saw LIVE before the barrier has its lease in memory after it; the grace is for who has none.
         membarrier_expedited()
-        self._perform(self._core.settle(time.monotonic()))
+        self._free()
         for conn in self._core.asking():
             self._answer(self._peers[conn])
         self._go_on()
         for peer in [peer for peer in self._by_pidfd.values() if not self._has_leases(peer)]:
             self._hang_up(peer)
+
+    def _free(self) -> None:
+        self._perform(self._core.settle(time.monotonic()))
 
     def _accept(self) -> None:
         for sock, pid in self._entrance.accept():
