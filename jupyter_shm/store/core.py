@@ -43,6 +43,7 @@ from .aftermath import Aftermath
 from .clients import Client, Clients
 from .commits import Commits
 from .entries import Nursery
+from .history import DEATH, DELETE, History
 from .holders import Holders
 from .inquiries import Identity, Inquiries
 from .ledger import Ledger, Object, Reservation
@@ -50,6 +51,7 @@ from .lifetimes import Lifetimes
 from .nurseries import Nurseries
 from .reclaim import Reclaim
 from .rows import applied, refused
+from .watchers import Watchers
 
 IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
@@ -72,6 +74,7 @@ class Core:
     Attributes:
         clients: Everybody who said hello.
         admission: Decides about extents; whoever runs the core tells it what the machine can give.
+        history: What happened; whoever runs the core tells it what time of day it is.
         inquiries: Answers questions; whoever runs the core tells it who the keeper is.
     """
 
@@ -84,13 +87,15 @@ class Core:
         self.clients = Clients(self.aftermath.last_client)
         self.admission = Admission(ledger)
         self.inquiries = Inquiries(ledger, holders, self.clients, identity)
+        self.history = History(now)
+        self._watchers = Watchers(self.history)
         self._identity = identity
         self._idle_since = now
         self._asking: list[Client] = []
         self._reclaim = Reclaim(ledger, holders)
-        self._nurseries = Nurseries(ledger, holders, self.admission, self._condemn)
-        self._lifetimes = Lifetimes(ledger, self.clients, self._condemn)
-        self._commits = Commits(ledger, holders, self._nurseries, self._lifetimes, self._condemn)
+        self._lifetimes = Lifetimes(ledger, self.clients, self.history, self._condemn)
+        self._nurseries = Nurseries(ledger, holders, self.admission, self.history, self._lifetimes.drop)
+        self._commits = Commits(ledger, holders, self._nurseries, self._lifetimes, self.history, self._condemn)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
             m.Forked: self._forked,
             m.Reserve: self._reserve,
@@ -105,6 +110,7 @@ class Core:
             m.Hint: self._hint,
             m.Clients: self._people,
             m.Stats: self._stats,
+            m.Events: self._past,
             m.Stop: self._stop,
         }
 
@@ -170,14 +176,14 @@ class Core:
         if client is None:
             return []
         self.inquiries.hung_up(conn)
+        self._watchers.hung_up(conn)
         self._nurseries.forget(client)
         self._asking = [other for other in self._asking if other is not client]
         self.admission.forget(client)
         self._reclaim.forget(client.id, now)
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
         actions = [*told, *actions]
-        for object in [*client.anonymous.values(), *client.bound.values()]:
-            actions += self._condemn(object)
+        actions += self._lifetimes.leave(client)
         for slot, generation, _count, reads in self.holders.touched(client.id):
             total = self._reclaim.lease_ended(object_id(slot, generation), reads, now)
             if total:
@@ -235,7 +241,7 @@ class Core:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
             actions.append(Exit(f"no client and no object for {IDLE_EXIT:.0f} seconds"))
-        return [*actions, *self._punch_spoilt(), *self._warm_next(now)]
+        return [*actions, *self._punch_spoilt(), *self._warm_next(now), *self._watchers.tell(now)]
 
     def warmed(self, huge: int, present: int) -> list[Action]:
         """The warmer has told what came of a ``Warm``.
@@ -269,7 +275,8 @@ class Core:
             return now
         times = self.admission.deadlines(now)
         due = self._reclaim.next_look()
-        others = (due, self.ledger.warm.deadline(now), self._nurseries.next_look(), self._lifetimes.deadline())
+        ends, news = self._lifetimes.deadline(), self._watchers.deadline()
+        others = (due, self.ledger.warm.deadline(now), self._nurseries.next_look(), ends, news)
         times += [time for time in others if time is not None]
         if not self.clients and not self.ledger.objects:
             times.append(self._idle_since + IDLE_EXIT)
@@ -304,12 +311,14 @@ class Core:
         client = self.clients.resume(conn, id, row, hello, max(number, self.aftermath.applied.get(id, 0)))
         client.tail, client.done = tail, done
         self._nurseries.resume(client, now)
+        self._watchers.resume(client, now)
 
     def recover(self) -> list[Action]:
         """Everybody was resumed: let the rows say what the slots say, and take back what has no owner any more.
 
         To be carried out before anything else is told to the core.
         """
+        self.history.note_restart(self._identity.starts)
         actions: list[Action] = [SetRow(client.row, client.id, client.applied) for client in self.clients]
         for entry in list(self.ledger.reservations.values()):
             owner = self.clients.by_id(entry.client)
@@ -322,6 +331,7 @@ class Core:
             if owner is not None:
                 owner.anonymous[object.id] = object
             else:
+                self.history.note(DEATH, object, self.ledger.label(object))
                 actions += self._condemn(object)
         actions += self._lifetimes.recover()
         self._reclaim.resume()
@@ -396,7 +406,7 @@ class Core:
         for entry in [entry for entry in client.reservations.values() if entry.request == number]:
             actions += self._release(client, entry)
         for object in [object for object in client.anonymous.values() if object.request == number]:
-            actions += self._condemn(object)
+            actions += self._lifetimes.drop(object)
         return actions
 
     def _delete(self, client: Client, request: m.Delete, now: float) -> list[Action]:
@@ -409,6 +419,7 @@ class Core:
             no = refused(client, request.number, "not-found", report.missing(request.name, request.id))
             return [*told, *no]
         object.ender = (client.id, request.number)
+        self.history.note(DELETE, object, client.hello.label)
         return [
             *told,
             SetEnder(object.slot, *object.ender),
@@ -419,7 +430,7 @@ class Core:
 
     def _drop(self, client: Client, request: m.Drop, _now: float) -> list[Action]:
         object = client.anonymous.get(request.id)
-        return self._condemn(object) if object else []
+        return self._lifetimes.drop(object) if object else []
 
     def _hint(self, _client: Client, request: m.Hint, now: float) -> list[Action]:
         self._reclaim.hint(request.id, now)
@@ -430,6 +441,9 @@ class Core:
 
     def _stats(self, client: Client, request: m.Stats, now: float) -> list[Action]:
         return [*self._nurseries.read_all(now), *self.inquiries.stats(client, request, now)]
+
+    def _past(self, client: Client, request: m.Events, now: float) -> list[Action]:
+        return [*self._nurseries.read_all(now), *self._watchers.answer(client, request, now)]
 
     def _stop(self, client: Client, request: m.Stop, _now: float) -> list[Action]:
         others = [other.hello for other in self.clients if other.hello.pid != client.hello.pid]

@@ -24,6 +24,7 @@ from .actions import Action, Promise, Publish, Punch, Send, SetLooking, SetState
 from .admission import Admission
 from .clients import Client
 from .entries import Nursery, Object
+from .history import LARGE, PUBLISH, History
 from .holders import Holders
 from .ledger import Ledger
 from .reclaim import GRACE
@@ -54,16 +55,23 @@ class Nurseries:
         ledger: The books.
         holders: The clients' tables, with the rings.
         admission: Decides about extents.
-        condemn: What the end of an object takes.
+        history: Is told of large objects.
+        drop: What the end of an object takes to which nothing refers any more.
     """
 
     def __init__(
-        self, ledger: Ledger, holders: Holders, admission: Admission, condemn: Callable[[Object], list[Action]]
+        self,
+        ledger: Ledger,
+        holders: Holders,
+        admission: Admission,
+        history: History,
+        drop: Callable[[Object], list[Action]],
     ) -> None:
         self._ledger = ledger
         self._holders = holders
         self._admission = admission
-        self._condemn = condemn
+        self._history = history
+        self._drop = drop
         self._resting: list[Client] = []  # their rows are about to say that nobody looks
         self._ringing: dict[int, Client] = {}  # by id: those who have a ring that was ever written to
 
@@ -154,7 +162,7 @@ class Nurseries:
                 is_gone = id in dropped and not look.is_held(slot_of(id), generation_of(id))
                 actions += self._commit(client, id, place, is_gone)
             elif id in client.anonymous:
-                actions += self._condemn(client.anonymous[id])
+                actions += self._drop(client.anonymous[id])
         self._ledger.warm.note_put(now)
         client.tail += len(entries)
         actions.append(SetTail(client.row, client.tail))
@@ -221,6 +229,8 @@ class Nurseries:
             version=1,
         )
         client.anonymous[id] = object
+        if payload >= LARGE:
+            self._history.note(PUBLISH, object, client.hello.label)
         return [Publish(object.slot, record_of(object, b""))]
 
     def _nursery_of(self, client: Client, id: int) -> Nursery | None:

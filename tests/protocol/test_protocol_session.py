@@ -34,6 +34,7 @@ REQUEST_OF = {
     m.Info: m.Info(1, "name", 0),
     m.Clients: m.Clients(1, 0),
     m.Stats: m.Stats(1),
+    m.Events: m.Events(1, 0),
     m.Stop: m.Stop(1, False),
 }
 NUMBERED = [kind for kind in REQUESTS if hasattr(REQUEST_OF[kind], "number") and kind is not m.Cancel]
