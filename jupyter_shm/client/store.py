@@ -26,6 +26,7 @@ from .again import again
 from .arguments import UNSET, check_key, check_version, deadline_of, is_count
 from .calls import once_more_if_lost, this_version
 from .connection import FOREVER
+from .events import Events
 from .leases import Leased
 from .progress import progress_of
 from .refs import ObjectRef
@@ -46,7 +47,7 @@ Infos: TypeAlias = "list[ObjectInfo]"
 Names = list[str]
 
 
-class Store(Terms):
+class Store(Terms, Events):
     """A connection to this user's store on this machine.
 
     Args:

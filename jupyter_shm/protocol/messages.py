@@ -26,6 +26,7 @@ MAX_NAME = 128  # bytes of UTF-8
 MAX_HOLDERS = 32  # holders told per object: an answer has to fit one packet
 PAGE_OBJECTS = 80  # objects told per page: 80 of the longest are under 64 KiB
 PAGE_CLIENTS = 100  # clients told per page
+PAGE_EVENTS = 120  # events told per page: 120 of the longest are under 64 KiB
 MAX_WAIT_NAMES = 400  # names in one Wait: 400 of the longest are under 64 KiB
 
 Label = Annotated[str, msgspec.Meta(max_length=MAX_LABEL)]
@@ -47,6 +48,7 @@ class Hello(Message, frozen=True, tag="hello"):
     kernel: Label  # Jupyter kernel id, "" outside of a kernel
     python: Label  # "3.11.7"
     package: Label  # version of jupyter_shm
+    watches: bool = False  # it is to be told by Changed when something has happened, once it has asked for Events
 
 
 class Forked(Message, frozen=True, tag="forked"):
@@ -200,6 +202,13 @@ class SetCapacity(Message, frozen=True, tag="set-capacity"):
 
     number: Count
     nbytes: Count  # bytes
+
+
+class Events(Message, frozen=True, tag="events"):
+    """What happened.  Answered by ``Past``, a page at a time."""
+
+    number: Count
+    after: Count  # number of the last event that is known; 0: all that the store remembers; MAX_COUNT: none
 
 
 class Stop(Message, frozen=True, tag="stop"):
@@ -389,6 +398,36 @@ class Figures(msgspec.Struct, frozen=True, array_like=True):
     holders: tuple[Holding, ...]  # those who have most
 
 
+class Event(msgspec.Struct, frozen=True, array_like=True):
+    """Something that happened."""
+
+    sequence: int  # its number: rises by one with every event of a store, and never goes back
+    time: float  # seconds since 1970
+    kind: str
+    name: str  # "" for an anonymous object
+    id: int  # of the object; 0 when it is about none
+    version: int
+    nbytes: int  # bytes of data
+    who: str  # label of the client that did it; "" for the store itself
+
+
+class Past(Message, frozen=True, tag="past"):
+    """A part of the events."""
+
+    number: int
+    events: tuple[Event, ...]
+    last: int  # the ``after`` of the next request
+    has_more: bool  # the next request gets some at once
+    is_lost: bool  # events between ``after`` and these are forgotten, or were another store process's
+
+
+class Changed(Message, frozen=True, tag="changed"):
+    """Something has happened since a watcher's last request for ``Events``.  It is not told again before the next one."""
+
+    number: int  # 0: it answers nothing
+    last: int  # number of the last event
+
+
 class Refused(Message, frozen=True, tag="refused"):
     """The request was not carried out and nothing was changed."""
 
@@ -419,8 +458,22 @@ Request: TypeAlias = (
     | Clients
     | Stats
     | SetCapacity
+    | Events
     | Stop
 )
 Answer: TypeAlias = (
-    Welcome | Reserved | NurseryReserved | Committed | Done | Found | Ready | Page | Facts | People | Accounts | Refused
+    Welcome
+    | Reserved
+    | NurseryReserved
+    | Committed
+    | Done
+    | Found
+    | Ready
+    | Page
+    | Facts
+    | People
+    | Accounts
+    | Past
+    | Changed
+    | Refused
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..protocol import messages as m
 from ..sizes import format_size
+from .actions import Action, Send, SetCapacity
 from .clients import Client
 from .entries import Nursery, Reservation
 from .extents import PAGE
@@ -122,12 +123,18 @@ class Admission:
             else:
                 yield client, request, found
 
-    def set_capacity(self, nbytes: int) -> str:
+    def set_capacity(self, client: Client, request: m.SetCapacity) -> list[Action]:
         """Let used and reserved together take so many bytes from now on, which may be less than they do.
 
-        Returns:
-            Why not; "" if it is so.  What was given up of the warm reserve is to be punched.
+        Behind what this tells to do, what was given up of the warm reserve is to be punched.
         """
+        reason = self._set_capacity(request.nbytes)
+        if reason:
+            return [Send(client.conn, m.Refused(request.number, "setting", reason))]
+        return [SetCapacity(request.nbytes), Send(client.conn, m.Done(request.number))]
+
+    def _set_capacity(self, nbytes: int) -> str:
+        """Why not; "" if it is so."""
         if nbytes < LEAST_CAPACITY:
             return f"a capacity of {format_size(nbytes)} is of no use; the least is {format_size(LEAST_CAPACITY)}"
         if nbytes > self.machine:

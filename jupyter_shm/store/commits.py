@@ -11,10 +11,11 @@ from ..tables.alignment import rounded
 from ..tables.layout import FREE, KERNEL_LIFETIME, LIVE, PINNED
 from ..tables.terms import Terms
 from . import report
-from .actions import Action, Publish, Send, SetName, SetState, SetTerm, WriteRecord
+from .actions import Action, Publish, Send, SetName, SetState, WriteRecord
 from .agreements import agree
 from .clients import Client
 from .entries import Nursery, Object, Reservation
+from .history import OVERWRITE, PUBLISH, History
 from .holders import Holders
 from .ledger import Ledger
 from .lifetimes import Lifetimes, expiry
@@ -30,6 +31,7 @@ class Commits:
         holders: The clients' lease tables.
         nurseries: Knows what may be cut out of them.
         lifetimes: Ends names by themselves.
+        history: Is told.
         condemn: What the end of an object takes; the second argument: its name means another one already.
     """
 
@@ -39,12 +41,14 @@ class Commits:
         holders: Holders,
         nurseries: Nurseries,
         lifetimes: Lifetimes,
+        history: History,
         condemn: Callable[[Object, bool], list[Action]],
     ) -> None:
         self._ledger = ledger
         self._holders = holders
         self._nurseries = nurseries
         self._lifetimes = lifetimes
+        self._history = history
         self._condemn = condemn
 
     def commit(self, client: Client, request: m.Commit, contained: tuple[int, ...], now: float) -> list[Action]:
@@ -104,16 +108,20 @@ class Commits:
             size = rounded(request.nbytes)
             self._ledger.cut(entry, request.offset, size)
             object = self._ledger.seal_piece(entry, request.id, (request.offset, size), **facts)
-            actions = [*self._agree(object, request, now), Publish(object.slot, record_of(object, name))]
+            actions = [Publish(object.slot, record_of(object, name))]
         else:
             del client.reservations[entry.id]
             object = self._ledger.seal(entry, **facts)
             actions = [
                 WriteRecord(object.slot, record_of(object, name)),
-                *self._agree(object, request, now),
                 SetState(object.slot, object.generation, LIVE),
                 SetState(entry.slot, entry.generation, FREE),
             ]
+        if request.flags or request.ttl_ns:
+            # Before the object becomes LIVE; behind its facts, where there are any, for they say that the slot is used.
+            at = 0 if isinstance(actions[0], Publish) else 1
+            actions[at:at] = agree(object, Terms(request.flags, expiry(request.ttl_ns, now)))
+            self._lifetimes.begin(object)
         if name:
             actions.append(SetName(name, object.slot, old.slot if old else None))
             if old is not None:
@@ -121,16 +129,10 @@ class Commits:
             self._ledger.names[object.name] = object
         else:
             client.anonymous[object.id] = object
+        self._history.note(OVERWRITE if old else PUBLISH, object, client.hello.label)
         replaced = (old.version, self._ledger.label(old)) if old else (0, "")
         answer = m.Committed(request.number, object.id, object.version, *replaced)
         return [*actions, applied(client, request.number), Send(client.conn, answer)]
-
-    def _agree(self, object: Object, request: m.Commit, now: float) -> list[SetTerm]:
-        if not (request.flags or request.ttl_ns):
-            return []
-        actions = agree(object, Terms(request.flags, expiry(request.ttl_ns, now)))
-        self._lifetimes.begin(object)
-        return actions
 
     def _may_seal(self, entry: Reservation | None, request: m.Commit) -> bool:
         if entry is None:

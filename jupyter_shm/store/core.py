@@ -28,7 +28,6 @@ from .actions import (
     OpenTable,
     Punch,
     Send,
-    SetCapacity,
     SetDone,
     SetEnder,
     SetLooking,
@@ -41,9 +40,10 @@ from .actions import (
 )
 from .admission import Admission
 from .aftermath import Aftermath
-from .clients import Client, Clients, Question
+from .clients import Client, Clients
 from .commits import Commits
 from .entries import Nursery
+from .history import DELETE, History
 from .holders import Holders
 from .inquiries import Identity, Inquiries
 from .ledger import Ledger, Object, Reservation
@@ -54,6 +54,7 @@ from .references import References
 from .rows import applied, refused
 from .shortage import Shortage
 from .spilling import Spilling
+from .watchers import Watchers
 
 IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
@@ -77,6 +78,7 @@ class Core:
         clients: Everybody who said hello.
         admission: Decides about extents; whoever runs the core tells it what the machine can give.
         references: Ends what nobody refers to; whoever runs the core may set how long it keeps.
+        history: What happened; whoever runs the core tells it what time of day it is.
         inquiries: Answers questions; whoever runs the core tells it who the keeper is.
     """
 
@@ -90,14 +92,16 @@ class Core:
         self._spilling = Spilling(ledger, holders)
         self.admission = Admission(ledger, self._spilling, self.clients.label)
         self.inquiries = Inquiries(ledger, holders, self.clients, identity)
+        self.history = History(now)
+        self._watchers = Watchers(self.history)
         self._identity = identity
         self._idle_since = now
         self._asking: list[Client] = []
         self._reclaim = Reclaim(ledger, holders)
-        self.references = References(ledger, holders, self.clients, self._condemn)
-        self._nurseries = Nurseries(ledger, holders, self.admission, self.references.drop)
-        self._lifetimes = Lifetimes(ledger, self.clients, self._condemn)
-        self._commits = Commits(ledger, holders, self._nurseries, self._lifetimes, self._condemn)
+        self.references = References(ledger, holders, self.clients, self.history, self._condemn)
+        self._lifetimes = Lifetimes(ledger, self.clients, self.history, self._condemn)
+        self._nurseries = Nurseries(ledger, holders, self.admission, self.history, self.references.drop)
+        self._commits = Commits(ledger, holders, self._nurseries, self._lifetimes, self.history, self._condemn)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
             m.Forked: self._forked,
             m.Reserve: self._reserve,
@@ -113,6 +117,7 @@ class Core:
             m.Clients: self._people,
             m.Stats: self._stats,
             m.SetCapacity: self._set_capacity,
+            m.Events: self._past,
             m.Stop: self._stop,
         }
 
@@ -178,15 +183,15 @@ class Core:
         if client is None:
             return []
         self.inquiries.hung_up(conn)
+        self._watchers.hung_up(conn)
         self._nurseries.forget(client)
         self._asking = [other for other in self._asking if other is not client]
         self.admission.forget(client)
         self._reclaim.forget(client.id, now)
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
         actions = [*told, *actions]
-        for object in list(client.bound.values()):
-            actions += self._condemn(object)
-        actions += self.references.hung_up(client, now)
+        referred, nbytes = self.references.hung_up(client, now)
+        actions += [*referred, *self._lifetimes.leave(client, nbytes)]
         for slot, generation, _count, reads in self.holders.touched(client.id):
             used_at = self.holders.last_use(client.id, slot, generation)
             total = self._reclaim.lease_ended(object_id(slot, generation), reads, used_at, now)
@@ -219,7 +224,7 @@ class Core:
         question, client.question = client.question, None
         self._asking = [other for other in self._asking if other is not client]
         revived = self.references.asked(question.id, now) if isinstance(question, m.Info) else []
-        woken = [] if self._spilling.is_idle else self._wake(question)
+        woken = [] if self._spilling.is_idle else self._spilling.asked(question)
         return [*revived, *woken, *self.inquiries.answer(client, question)]
 
     @property
@@ -249,7 +254,7 @@ class Core:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
             actions.append(Exit(f"no client and no object for {IDLE_EXIT:.0f} seconds"))
-        return [*actions, *self._punch_spoilt(), *self._warm_next(now)]
+        return [*actions, *self._punch_spoilt(), *self._warm_next(now), *self._watchers.tell(now)]
 
     def warmed(self, huge: int, present: int) -> list[Action]:
         """The warmer has told what came of a ``Warm``.
@@ -301,7 +306,7 @@ class Core:
             return now
         times: list[float | None] = [*self.admission.deadlines(now), self.ledger.warm.deadline(now)]
         times += [self._reclaim.next_look(), self._nurseries.next_look(), self._spilling.next_look()]
-        times += [self.references.next_look(), self._lifetimes.next_look()]
+        times += [self.references.next_look(), self._lifetimes.next_look(), self._watchers.deadline()]
         known = [time for time in times if time is not None]
         if not self.clients and not self.ledger.objects:
             known.append(self._idle_since + IDLE_EXIT)
@@ -336,12 +341,14 @@ class Core:
         client = self.clients.resume(conn, id, row, hello, max(number, self.aftermath.applied.get(id, 0)))
         client.tail, client.done = tail, done
         self._nurseries.resume(client, now)
+        self._watchers.resume(client, now)
 
     def recover(self) -> list[Action]:
         """Everybody was resumed: let the rows say what the slots say, and take back what has no owner any more.
 
         To be carried out before anything else is told to the core.
         """
+        self.history.note_restart(self._identity.starts)
         actions: list[Action] = [SetRow(client.row, client.id, client.applied) for client in self.clients]
         for entry in list(self.ledger.reservations.values()):
             owner = self.clients.by_id(entry.client)
@@ -436,6 +443,7 @@ class Core:
             no = refused(client, request.number, "not-found", report.missing(request.name, request.id))
             return [*told, *no]
         object.ender = (client.id, request.number)
+        self.history.note(DELETE, object, client.hello.label)
         return [
             *told,
             SetEnder(object.slot, *object.ender),
@@ -459,18 +467,10 @@ class Core:
         return [*self._nurseries.read_all(now), *self.inquiries.stats(client, request, now)]
 
     def _set_capacity(self, client: Client, request: m.SetCapacity, _now: float) -> list[Action]:
-        reason = self.admission.set_capacity(request.nbytes)
-        if reason:
-            return [Send(client.conn, m.Refused(request.number, "setting", reason))]
-        return [*self._punch_spoilt(), SetCapacity(request.nbytes), Send(client.conn, m.Done(request.number))]
+        return [*self.admission.set_capacity(client, request), *self._punch_spoilt()]
 
-    def _wake(self, question: Question) -> list[Action]:
-        """What is asked for stays in memory, if it still is there."""
-        names = question.names if isinstance(question, m.Wait) else ()
-        meant = [self.ledger.names.get(name) for name in names]
-        if isinstance(question, (m.Look, m.Info)):
-            meant.append(self.ledger.meant(question.name, getattr(question, "id", 0)))
-        return [action for object in meant if object is not None for action in self._spilling.wake(object)]
+    def _past(self, client: Client, request: m.Events, now: float) -> list[Action]:
+        return [*self._nurseries.read_all(now), *self._watchers.answer(client, request, now)]
 
     def _stop(self, client: Client, request: m.Stop, _now: float) -> list[Action]:
         others = [other.hello for other in self.clients if other.hello.pid != client.hello.pid]

@@ -59,6 +59,7 @@ class Daemon:
         self._core = core
         core.admission.machine = memory_limit()
         core.admission.room = lambda nbytes: room_for(nbytes, core.ledger.reserved)
+        core.history.wall = time.time
         core.admission.spare = lambda nbytes: room_for(nbytes, core.ledger.reserved + machine_memory() // MARGIN)
         self._identity = identity
         self._peers: dict[int, Peer] = {}  # by fd, which is also the core's `conn`
@@ -446,7 +447,7 @@ class Daemon:
             is_kept = peer.send(wire.encode_opening(message))
         else:
             is_kept = peer.send(wire.encode(message))
-            if message.number == peer.head:
+            if message.number and message.number == peer.head:
                 peer.head = 0
                 if peer.has_outbox:
                     peer.late = message.number

@@ -1,4 +1,4 @@
-"""When names end by themselves: their time is over, or their publisher is gone; and what pins have to do with it.
+"""When objects end by themselves: their time is over, nothing refers to them, or their publisher is gone; and pins.
 
 No I/O here.  Laws:
 
@@ -21,6 +21,7 @@ from .actions import Action, Send, SetDone, SetEnder
 from .agreements import agree
 from .clients import Client, Clients
 from .entries import Object
+from .history import DEATH, EXPIRE, PIN, TERM, UNPIN, History
 from .ledger import Ledger
 from .rows import applied, refused
 
@@ -69,17 +70,21 @@ class Expiries:
 
 
 class Lifetimes:
-    """All names that end by themselves.
+    """All objects that end by themselves.
 
     Args:
         ledger: The books.
         clients: Who is connected.
+        history: Is told.
         condemn: What the end of an object takes.
     """
 
-    def __init__(self, ledger: Ledger, clients: Clients, condemn: Callable[[Object], list[Action]]) -> None:
+    def __init__(
+        self, ledger: Ledger, clients: Clients, history: History, condemn: Callable[[Object], list[Action]]
+    ) -> None:
         self._ledger = ledger
         self._clients = clients
+        self._history = history
         self._condemn = condemn
         self._expiries = Expiries()
 
@@ -101,6 +106,22 @@ class Lifetimes:
         if publisher is not None:
             publisher.bound.pop(object.id, None)
 
+    def leave(self, client: Client, nbytes: int) -> list[Action]:
+        """A client is gone, and what lived as long as it did.
+
+        Args:
+            client: Who.
+            nbytes: Bytes of data without a name that went with it.
+        """
+        actions: list[Action] = []
+        taken = list(client.bound.values())
+        for object in taken:
+            self._history.note(DEATH, object, client.hello.label)
+            actions += self._condemn(object)
+        if taken or client.applied:  # who only looked is not missed
+            self._history.note_death(client.hello.label, nbytes + sum(object.payload for object in taken))
+        return actions
+
     def recover(self) -> list[Action]:
         """All clients of the store that died were resumed: go on, and end the names of those who are gone."""
         actions: list[Action] = []
@@ -108,6 +129,7 @@ class Lifetimes:
             if object.state != LIVE or not object.name:
                 continue  # what has no name is kept by references, for a time or not
             if object.terms.flags & KERNEL_LIFETIME and self._clients.by_id(object.client) is None:
+                self._history.note(DEATH, object, self._ledger.label(object))
                 actions += self._condemn(object)
             else:
                 self.begin(object)
@@ -122,7 +144,7 @@ class Lifetimes:
             id = self._expiries.take(now)
             if id is None:
                 break
-            actions += self._condemn(self._ledger.objects[id])
+            actions += self._expired(self._ledger.objects[id])
         return actions
 
     def next_look(self) -> float | None:
@@ -137,6 +159,7 @@ class Lifetimes:
         if object is None or not object.name:
             return self._no(client, request)
         flags = object.terms.flags & ~PINNED | (PINNED if request.is_pinned else 0)
+        self._history.note(PIN if request.is_pinned else UNPIN, object, client.hello.label)
         return self._agree(client, request, object, object.terms._replace(flags=flags), now)
 
     def expire(self, client: Client, request: m.Expire, now: float) -> list[Action]:
@@ -144,6 +167,7 @@ class Lifetimes:
         object = self._ledger.meant(request.name, request.id)
         if object is None or not object.name:
             return self._no(client, request)
+        self._history.note(TERM, object, client.hello.label)
         return self._agree(client, request, object, object.terms._replace(expiry=expiry(request.ttl_ns, now)), now)
 
     def _agree(
@@ -152,12 +176,16 @@ class Lifetimes:
         actions: list[Action] = [*agree(object, terms)]
         if terms.expiry and not terms.flags & PINNED and terms.expiry / 1e9 <= now:
             object.ender = (client.id, request.number)  # known by that when it is seen again, as a Delete is
-            actions += [SetEnder(object.slot, *object.ender), *self._condemn(object)]
+            actions += [SetEnder(object.slot, *object.ender), *self._expired(object)]
         else:
             self.begin(object)
         client.done = request.number
         done = [SetDone(client.row, request.number), applied(client, request.number)]
         return [*actions, *done, Send(client.conn, m.Done(request.number))]
+
+    def _expired(self, object: Object) -> list[Action]:
+        self._history.note(EXPIRE, object, "")
+        return self._condemn(object)
 
     def _no(self, client: Client, request: m.Pin | m.Expire) -> list[Action]:
         if self._ledger.meant(request.name, request.id) is not None:

@@ -24,6 +24,7 @@ from .actions import Action, Promise, Publish, Punch, Send, SetLooking, SetState
 from .admission import Admission
 from .clients import Client
 from .entries import Nursery, Object
+from .history import LARGE, PUBLISH, History
 from .holders import Holders, Look
 from .ledger import Ledger
 from .reclaim import GRACE
@@ -54,6 +55,7 @@ class Nurseries:
         ledger: The books.
         holders: The clients' tables, with the rings.
         admission: Decides about extents.
+        history: Is told of large objects.
         drop: What it takes that a publisher lets go of an object.
     """
 
@@ -62,11 +64,13 @@ class Nurseries:
         ledger: Ledger,
         holders: Holders,
         admission: Admission,
+        history: History,
         drop: Callable[[Client, Object, Look], list[Action]],
     ) -> None:
         self._ledger = ledger
         self._holders = holders
         self._admission = admission
+        self._history = history
         self._drop = drop
         self._resting: list[Client] = []  # their rows are about to say that nobody looks
         self._ringing: dict[int, Client] = {}  # by id: those who have a ring that was ever written to
@@ -225,6 +229,8 @@ class Nurseries:
             version=1,
         )
         client.anonymous[id] = object
+        if payload >= LARGE:
+            self._history.note(PUBLISH, object, client.hello.label)
         return [Publish(object.slot, record_of(object, b""))]
 
     def _nursery_of(self, client: Client, id: int) -> Nursery | None:

@@ -21,6 +21,7 @@ from .actions import Action, SetState
 from .agreements import agree
 from .clients import Client, Clients
 from .entries import Object
+from .history import DEATH, DELETE, LARGE, History
 from .holders import Holders, Look
 from .ledger import Ledger
 
@@ -39,6 +40,7 @@ class References:
         ledger: The books.
         holders: The clients' lease tables.
         clients: Who is connected.
+        history: Is told of the end of large ones.
         condemn: What the end of an object takes.
 
     Attributes:
@@ -46,12 +48,18 @@ class References:
     """
 
     def __init__(
-        self, ledger: Ledger, holders: Holders, clients: Clients, condemn: Callable[[Object], list[Action]]
+        self,
+        ledger: Ledger,
+        holders: Holders,
+        clients: Clients,
+        history: History,
+        condemn: Callable[[Object], list[Action]],
     ) -> None:
         self.keep = KEEP
         self._ledger = ledger
         self._holders = holders
         self._clients = clients
+        self._history = history
         self._condemn = condemn
         self._due: list[tuple[float, int]] = []  # heap of (when to look at it, id)
 
@@ -62,18 +70,23 @@ class References:
         client.anonymous.pop(object.id, None)
         return self.check(object, look)
 
-    def check(self, object: Object | None, look: Look | None = None) -> list[Action]:
+    def check(self, object: Object | None, look: Look | None = None, kind: str = DELETE) -> list[Action]:
         """Let it end if nobody refers to it; otherwise, and if it has a name, do nothing."""
         if object is None or object.state != LIVE or object.name or self._is_referred(object, look):
             return []
+        if object.payload >= LARGE:
+            self._history.note(kind, object, self._ledger.label(object))
         return self._condemn(object)
 
-    def hung_up(self, client: Client, now: float) -> list[Action]:
+    def hung_up(self, client: Client, now: float) -> tuple[list[Action], int]:
         """A client has gone, and its table still tells what it had: look at all of that.
 
         Args:
             client: Who; nothing of it counts any more, but for the references that it pickled.
             now: Seconds.
+
+        Returns:
+            What is to be done, and the bytes of data that end.
         """
         look = self._holders.look(but=client.id)
         published = list(client.anonymous.values())
@@ -82,13 +95,16 @@ class References:
         objects = {object.id: object for object in published}
         objects |= {id: self._ledger.objects[id] for id in leased if id in self._ledger.objects}
         actions: list[Action] = []
+        nbytes = 0
         for object in objects.values():
             if object.name or object.state != LIVE:
                 continue
             if self._holders.has_sent(client.id, object.slot, object.generation):
                 actions += self._keep(object, now + self.keep)
-            actions += self.check(object, look)
-        return actions
+            ends = self.check(object, look, DEATH)
+            nbytes += object.payload if ends else 0
+            actions += ends
+        return actions, nbytes
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -148,7 +164,7 @@ class References:
             ):
                 # Who has just made it takes its lease only when that was answered.
                 owner.anonymous[object.id] = object
-            actions += self.check(object, look)
+            actions += self.check(object, look, DEATH)
         return actions
 
     def _keep(self, object: Object, until: float) -> list[Action]:

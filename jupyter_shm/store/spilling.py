@@ -18,10 +18,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..protocol import messages as m
 from ..sizes import format_size
 from ..tables.layout import LIVE, SPILLED, SPILLING
 from .actions import Action, Punch, PunchSpill, SetState, Spill
 from .agreements import agree
+from .clients import Question
 from .holders import Holders
 from .ledger import Ledger, Object
 from .reclaim import GRACE
@@ -83,6 +85,14 @@ class Spilling:
         """Somebody asks for this object, refers to it, or ends it: let it be in memory, if it still is."""
         departure = self._leaving.pop(object.id, None)
         return [] if departure is None else self._stay(departure)
+
+    def asked(self, question: Question) -> list[Action]:
+        """Somebody asks: what he means stays in memory, if it still is there."""
+        names = question.names if isinstance(question, m.Wait) else ()
+        meant = [self._ledger.names.get(name) for name in names]
+        if isinstance(question, (m.Look, m.Info)):
+            meant.append(self._ledger.meant(question.name, getattr(question, "id", 0)))
+        return [action for object in meant if object is not None for action in self.wake(object)]
 
     # --- leaving ----------------------------------------------------------------------------------------------------
 

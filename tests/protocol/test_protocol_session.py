@@ -35,6 +35,7 @@ REQUEST_OF = {
     m.Clients: m.Clients(1, 0),
     m.Stats: m.Stats(1),
     m.SetCapacity: m.SetCapacity(1, 1 << 30),
+    m.Events: m.Events(1, 0),
     m.Stop: m.Stop(1, False),
 }
 NUMBERED = [kind for kind in REQUESTS if hasattr(REQUEST_OF[kind], "number") and kind is not m.Cancel]

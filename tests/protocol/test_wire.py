@@ -156,7 +156,14 @@ LONGEST = {
     "a page of the clients": m.People(
         BIGGEST, (m.Person(BIGGEST, BIGGEST, LONGEST_LABEL, LONGEST_LABEL),) * m.PAGE_CLIENTS, BIGGEST
     ),
-    "a wait": m.Wait(BIGGEST, (LONGEST_NAME,) * m.MAX_WAIT_NAMES, m.MAX_WAIT_NAMES),
+    "a page of events": m.Past(
+        BIGGEST,
+        (m.Event(BIGGEST, 1e300, "overwrite", LONGEST_NAME, BIGGEST, BIGGEST, BIGGEST, LONGEST_LABEL),) * m.PAGE_EVENTS,
+        BIGGEST,
+        True,
+        True,
+    ),
+    "a wait": m.Wait(BIGGEST, (LONGEST_NAME,) * m.MAX_WAIT_NAMES, m.MAX_WAIT_NAMES, BIGGEST),
     "the answer to a wait": m.Ready(BIGGEST, (LONGEST_NAME,) * m.MAX_WAIT_NAMES),
     "hello": m.Hello(BIGGEST, *[LONGEST_LABEL] * 4),
 }

@@ -24,6 +24,7 @@ from jupyter_shm.store.extents import PAGE
 from jupyter_shm.store.holders import Holders
 from jupyter_shm.store.inquiries import Identity
 from jupyter_shm.store.ledger import Ledger
+from jupyter_shm.store.writes import writes
 from jupyter_shm.tables.index import IndexReader, IndexWriter
 from jupyter_shm.tables.layout import (
     FREE,
@@ -42,6 +43,7 @@ from jupyter_shm.tables.terms import TermsTable
 
 MIB = 1 << 20
 START = 1000.0  # seconds; a clock does not begin at zero
+WALL = 1_700_000_000.0  # what the other clock shows more
 IDENTITY = Identity(0x5701, 4242, "0.1", "3.11.7", START)
 
 
@@ -80,6 +82,7 @@ class PureStore(PureMemory):
         self.copies = True
         self.now = now
         self.core = core
+        self.core.history.wall = lambda: WALL + self.now
         self.heap = heap
         self.index = index
         self.reader = IndexReader(index.memory.toreadonly())
@@ -93,20 +96,12 @@ class PureStore(PureMemory):
         self.noted: set[int] = set()
         self._last_conn = 0
         self._do: dict[type, Callable[[Any], None]] = {
+            **writes(self.index),
             a.WriteRecord: self._write_record,
-            a.SetState: lambda do: self.index.set_state(do.slot, do.generation, do.state),
-            a.SetName: lambda do: self.index.set_name(do.name, do.slot, do.old),
-            a.ClearName: lambda do: self.index.clear_name(do.name, do.slot),
             a.Promise: self._promise,
             a.Publish: self._publish,
-            a.SetTail: lambda do: self.index.set_tail(do.row, do.tail),
-            a.SetLooking: lambda do: self.index.set_looking(do.row, do.is_looking),
-            a.Warm: self._warm,
-            a.SetRow: lambda do: self.index.set_row(do.row, do.client, do.number),
-            a.SetDone: lambda do: self.terms.set_done(do.row, do.number),
-            a.SetEnder: lambda do: self.index.set_ender(do.slot, do.client, do.number),
-            a.SetReads: lambda do: self.index.set_reads(do.slot, do.reads),
             a.SetTerm: self._set_term,
+            a.Warm: self._warm,
             a.NoteClient: lambda do: self.noted.add(do.conn),
             a.ForgetClient: lambda do: self.noted.discard(do.conn),
             a.OpenTable: self._open_table,
@@ -118,11 +113,11 @@ class PureStore(PureMemory):
             a.Exit: self._leave,
         }
 
-    def connect(self, label: str = "a.ipynb", pid: int = 0) -> PureClient:
+    def connect(self, label: str = "a.ipynb", pid: int = 0, watches: bool = False) -> PureClient:
         """A client that said hello and was welcomed, or refused."""
         self._last_conn += 1
         client = self.clients[self._last_conn] = PureClient(self, self._last_conn)
-        client.send(m.Hello(pid or 100 + self._last_conn, label, "", "3.11", "0.1"))
+        client.send(m.Hello(pid or 100 + self._last_conn, label, "", "3.11", "0.1", watches))
         return client
 
     def perform(self, actions: list[a.Action]) -> None:

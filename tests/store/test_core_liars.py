@@ -40,6 +40,7 @@ def assert_all_is_well(store: PureStore, honest: PureClient) -> None:
         (m.Info, ("mine", 0)),
         (m.Clients, (0,)),
         (m.Stats, ()),
+        (m.Events, (0,)),
         (m.Pin, ("mine", 0, True)),
         (m.Expire, ("mine", 0, HUGE_NUMBER)),
         (m.Delete, ("mine", 0)),
@@ -62,6 +63,8 @@ LIES = {
     "commit what was never reserved": m.Commit(1, HUGE_NUMBER, "x", 64, 0, 0, True),
     "list from the end of numbers": m.List(1, HUGE_NUMBER, True),
     "clients from the end of numbers": m.Clients(1, HUGE_NUMBER),
+    "events from the end of numbers": m.Events(1, HUGE_NUMBER),
+    "events from before all": m.Events(1, 1),
     "abandon what was never reserved": m.Abandon(HUGE_NUMBER),
     "cancel what was never asked": m.Cancel(HUGE_NUMBER),
     "drop what never was": m.Drop(HUGE_NUMBER),
@@ -163,6 +166,31 @@ def test_the_longest_labels_and_names_fit_every_answer(store: PureStore):
     assert clients[1].ask(m.Stop, False).reason == "in-use"
     assert clients[1].put(name, overwrite=False).reason == "exists"
     assert clients[1].put(name).replaced_label == label
+
+
+def test_the_longest_events_fit_every_page(store: PureStore):
+    client = store.connect("\x01" * m.MAX_LABEL)
+    for number in range(m.PAGE_EVENTS + 1):
+        client.put(f"{number:03}".ljust(m.MAX_NAME, "\x01"))
+
+    past = client.ask(m.Events, 0)
+
+    assert len(past.events) == m.PAGE_EVENTS
+    assert past.has_more
+    assert len(client.ask(m.Events, past.last).events) == 1
+
+
+def test_a_watcher_that_asks_for_ever_and_reads_nothing_is_called_once(store: PureStore, honest: PureClient):
+    watcher = store.connect("liar.ipynb", watches=True)
+    watcher.ask(m.Events, 0)
+    watcher.answers.clear()
+
+    for _ in range(50):
+        honest.put("x")
+        store.advance(0.1)
+
+    assert [type(answer) for answer in watcher.answers] == [m.Changed]
+    assert_all_is_well(store, honest)
 
 
 def test_an_object_that_is_contained_twice_is_let_go_of_twice(store: PureStore, liar: PureClient, honest: PureClient):
