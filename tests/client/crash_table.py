@@ -277,6 +277,7 @@ class World:
         self._orders = folder / "orders"
         self.order()
         os.environ[ORDERS] = str(self._orders)
+        os.environ["JUPYTER_SHM_KEEP"] = "0"  # clients tell us of their references, in pickles
         self.store = Store(capacity="256MiB")
         self.log = self.store._session.paths.log
         self._views: list[tuple[np.ndarray, int]] = []
