@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
 from ..protocol import messages as m
 from .arguments import is_count
 from .calls import Caller, once_more_if_lost
-from .session import Session
+from .session import Session, opening
 
-LOST = "lost"
-"""Kind of an event that says that some are missing before the next one."""
+if TYPE_CHECKING:
+    from ..linux.runtime import StorePaths
+    from .watching import Watch, Watcher
+
+LOST, RESTART = "lost", "restart"
+"""Kinds of events that are about no object: some are missing before the next one; another store process goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,9 @@ class Event:
 
 
 class Events(Caller):
-    """The methods of a store that tell what happened."""
+    """The methods of a store that tell what happened, and what happens."""
+
+    _watching: tuple[list[Watcher], Any] | None = None  # the watcher, if there is one, and what ends it with the store
 
     @once_more_if_lost
     def events(self, since: int | None = None) -> list[Event]:
@@ -72,6 +80,60 @@ class Events(Caller):
             for past in pages(session, since or 0):
                 found += events_of(past)
             return found
+
+    def watch(self, callback: Callable[[Event], Any], pattern: str | None = None) -> Watch:
+        """Have every change told, from now on.
+
+        One background thread for each ``Store``, with a connection of its own, calls all callbacks, one after the other.
+        It keeps neither the process nor this ``Store`` alive, costs nothing while nothing happens, and goes on when the
+        store is started again.  Whoever is slow is told later, and of more at a time; when the store has forgotten
+        something by then, of an event of kind ``"lost"``.  A child that is forked has no watch.
+
+        Args:
+            callback: Called with each ``Event``, in the background thread.  What it raises is logged (in the logger
+                ``jupyter_shm``), and ends nothing.
+            pattern: Only events of names that match it, as in a shell, and ``"lost"`` and ``"restart"``.
+
+        Returns:
+            A handle; ``close()`` it, or use it in a ``with``.  Without that it ends with this ``Store``.
+        """
+        if not callable(callback):
+            raise InvalidArgumentError(f"callback is called with each event, got {callback!r:.100}")
+        if pattern is not None and not isinstance(pattern, str):
+            raise InvalidArgumentError(f"pattern is text such as 'run*', got {pattern!r:.100}")
+        since, paths = self._now()
+        from .watching import Watcher
+
+        with opening:  # two threads at a time would make two watchers; and a child knows of this one, or there is none
+            if self._watching is None:
+                found: list[Watcher] = []
+                self._watching = found, weakref.finalize(self, _end, found)
+                self._watching[1].atexit = False
+            watchers = self._watching[0]
+            watch = watchers[0].add(callback, pattern, since) if watchers else None
+            if watch is None:
+                watcher = Watcher(self.name, paths, since)
+                watch = watcher.add(callback, pattern, since)
+                watchers[:] = [watcher]
+                watcher.start()
+            assert watch is not None
+            return watch
+
+    @once_more_if_lost
+    def _now(self) -> tuple[int, StorePaths]:
+        """Number of the last event, and where the store is."""
+        with self._call() as session:
+            past: m.Past = session.connection.request(m.Events, m.MAX_COUNT)
+            return past.last, session.paths
+
+    def _end_watches(self) -> None:
+        if self._watching is not None:
+            _end(self._watching[0])
+
+
+def _end(watchers: list[Watcher]) -> None:
+    for watcher in watchers:
+        watcher.stop()
 
 
 def pages(session: Session, after: int) -> Iterator[m.Past]:

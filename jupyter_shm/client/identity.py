@@ -12,10 +12,14 @@ from ..protocol.messages import MAX_LABEL, Hello
 _CONNECTION_FILE = r"kernel-([^/]+)\.json$"
 
 
-def hello() -> Hello:
-    """This process's first message."""
+def hello(watches: bool = False) -> Hello:
+    """This process's first message.
+
+    Args:
+        watches: The connection is one that is told when something has happened.
+    """
     kernel = kernel_id()
-    return Hello(os.getpid(), label(kernel), kernel, sys.version.split()[0], __version__)
+    return Hello(os.getpid(), label(kernel), kernel, sys.version.split()[0], __version__, watches)
 
 
 def kernel_id() -> str:

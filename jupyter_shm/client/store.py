@@ -399,6 +399,7 @@ class Store(Terms, Events):
     def close(self) -> None:
         """End this connection.  Views that were fetched through it stay valid.  Safe to call again."""
         self.is_closed = True
+        self._end_watches()
         retire_orphans()
 
     def __enter__(self) -> Store:  # noqa: PYI034 - Self is not in Python 3.10

@@ -1,4 +1,4 @@
-"""Learning that files vanish from a folder, by inotify(7).  What is missing, the owner of the files finds out."""
+"""Learning that files vanish from a folder, or appear there, by inotify(7).  Which ones, the owner of the files finds out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ _IN_DELETE = 0x200
 _IN_DELETE_SELF = 0x400
 _IN_MOVE_SELF = 0x800
 _IN_ONLYDIR = 0x0100_0000
+_IN_MOVED_TO = 0x080
+_IN_CREATE = 0x100
+_APPEARING = _IN_MOVED_TO | _IN_CREATE
 _VANISHING = _IN_MOVED_FROM | _IN_DELETE | _IN_DELETE_SELF | _IN_MOVE_SELF
 
 _ENOUGH = 16 * 1024  # bytes; one event takes at most 16 + 256
@@ -25,6 +28,7 @@ class FolderWatch:
 
     Args:
         path: An existing folder.
+        appearing: Tell also when something was made in the folder, or moved there.
 
     Raises:
         FileNotFoundError: There is none.
@@ -33,10 +37,11 @@ class FolderWatch:
             Whoever can do without looks at the path now and then instead.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, appearing: bool = False) -> None:
+        mask = _VANISHING | _IN_ONLYDIR | (_APPEARING if appearing else 0)
         self._fd = libc.inotify_init(os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            libc.inotify_add_watch(self._fd, os.fsencode(path), _VANISHING | _IN_ONLYDIR)
+            libc.inotify_add_watch(self._fd, os.fsencode(path), mask)
         except BaseException:
             self.close()
             raise
@@ -57,7 +62,7 @@ class FolderWatch:
         """Take every event that waits, without waiting for one.
 
         Returns:
-            True if something vanished since the last call, or if the kernel dropped events and it may have.
+            True if something vanished (or appeared) since the last call, or if the kernel dropped events and it may have.
         """
         seen = False
         while True:

@@ -117,14 +117,13 @@ class Daemon:
             conn: Descriptor of its connection; owned from now on.
             table: Descriptor of its lease table; owned from now on.
         """
-        sock = packets.adopt(conn)
-        pid = packets.peer_credentials(sock).pid
+        pid = packets.peer_credentials(sock := packets.adopt(conn)).pid
         peer = self._peers[conn] = Peer(sock, pid, DISCARDING if note.is_ended else RESUMED)
         peer.client, peer.leases = note.client, TableMemory(note.client, table)
         self._core.holders.add(note.client, peer.leases.table)
-        owner, number = self._regions.index.row(note.row)
-        index, is_ours = self._regions.index, owner == note.client
-        said = (number, index.tail(note.row), TermsTable(index.words).done(note.row)) if is_ours else (0, 0, 0)
+        index = self._regions.index
+        owner, *said = *index.row(note.row), index.tail(note.row), TermsTable(index.words).done(note.row)
+        said = said if owner == note.client else [0, 0, 0]
         self._core.resume(conn, note.client, note.row, note.hello, *said, time.monotonic())
         self._epoll.register(conn, peer.mask)
 

@@ -130,6 +130,7 @@ ROWS = {
     ),
     "hang up": Row(("hang-up",), "", None, X, State({"x": (1, 1)}, 2), HAVE_ALL, reserves=1 << 20),
     "hello": Row(("Hello",), "(other := shm.connect()).stats().clients", 3, State(), connections=2),
+    "events": Row(("Events",), "type(store.events()) is list", True, X, X, PUT_X),
     "look": Row(("Look",), "store.get('nothing', default=None)", None, State()),
     "wait": Row(("Wait", "Commit"), "wait_and_put()", [2, 1], X2),
     "contain": Row(

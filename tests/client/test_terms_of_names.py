@@ -205,7 +205,7 @@ def test_a_forked_child_ends_nothing_of_its_parent(store):
 
 
 def test_the_names_of_a_parent_do_not_wait_for_its_children(store, peer):
-    child = peer("store.put(1, 'x', lifetime='kernel'); pid = os.fork(); pid or os.read(0, 1); pid")
+    child = peer("import signal; store.put(1, 'x', lifetime='kernel'); pid = os.fork(); pid or signal.pause(); pid")
     peer.kill()
     try:
         assert eventually(lambda: store.keys() == [])

@@ -92,3 +92,32 @@ def test_the_descriptor_is_close_on_exec_and_closed_once(folder):
         watch.close()
 
     assert watch.fileno() == -1
+
+
+def make_a_file(folder):
+    (folder / "new").write_text("")
+
+
+def move_a_file_in(folder):
+    (folder.parent / "new").write_text("")
+    (folder.parent / "new").rename(folder / "new")
+
+
+@pytest.mark.parametrize("change", [make_a_file, move_a_file_in, delete_a_file])
+def test_what_appears_is_told_to_who_wants_to_know(folder, change):
+    with FolderWatch(folder, appearing=True) as watch:
+        assert not is_readable(watch)
+
+        change(folder)
+
+        assert is_readable(watch)
+        assert watch.drain()
+        assert not watch.drain()
+
+
+@pytest.mark.parametrize("change", [make_a_file, move_a_file_in])
+def test_what_appears_is_told_to_nobody_else(folder, change):
+    with FolderWatch(folder) as watch:
+        change(folder)
+
+        assert not is_readable(watch)
