@@ -23,7 +23,6 @@ from ..linux.limits import machine_memory, memory_limit
 from ..protocol import messages as m
 from ..protocol import wire
 from ..protocol.session import DISCARDING, RESUMED
-from ..tables.terms import TermsTable
 from . import actions as a
 from . import succession
 from .attendants import Attendants
@@ -121,9 +120,7 @@ class Daemon:
         peer = self._peers[conn] = Peer(sock, pid, DISCARDING if note.is_ended else RESUMED)
         peer.client, peer.leases = note.client, TableMemory(note.client, table)
         self._core.holders.add(note.client, peer.leases.table)
-        index = self._regions.index
-        owner, *said = *index.row(note.row), index.tail(note.row), TermsTable(index.words).done(note.row)
-        said = said if owner == note.client else [0, 0, 0]
+        said = self._regions.said_of(note.row, note.client)
         self._core.resume(conn, note.client, note.row, note.hello, *said, time.monotonic())
         self._epoll.register(conn, peer.mask)
 

@@ -19,7 +19,7 @@ from ..tables.index import IndexWriter
 from ..tables.layout import INDEX_SIZE, PAGE, TERMS_BASE, TERMS_SIZE, WORD
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from ..tables.prefix import HEAD_SIZE, read_contained, read_head, read_label
-from ..tables.terms import Terms, written
+from ..tables.terms import Terms, TermsTable, written
 from .entries import Object
 
 log = logging.getLogger("jupyter_shm.store")
@@ -150,6 +150,14 @@ class Regions:
                 return  # no memory beyond
             if data < offset + nbytes:
                 punch(self.heap, data, offset + nbytes - data)
+
+    def said_of(self, row: int, client: int) -> tuple[int, int, int]:
+        """What the row of a client says: its last applied request, entries of its ring that were read, its last request
+        about terms that was carried out.  Zeros where the row is another's.
+        """
+        index = self.index
+        owner, number = index.row(row)
+        return (number, index.tail(row), TermsTable(index.words).done(row)) if owner == client else (0, 0, 0)
 
     def terms(self) -> Iterator[tuple[int, Terms]]:
         """Tell of every slot some of whose terms are not zero.  Of those that were never written none is read."""
