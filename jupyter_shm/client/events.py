@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ..errors import InvalidArgumentError
 from ..protocol import messages as m
@@ -23,8 +24,7 @@ LOST, RESTART = "lost", "restart"
 """Kinds of events that are about no object: some are missing before the next one; another store process goes on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that happened.
 
     Attributes:

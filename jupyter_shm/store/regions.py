@@ -152,8 +152,10 @@ class Regions:
                 punch(self.heap, data, offset + nbytes - data)
 
     def said_of(self, row: int, client: int) -> tuple[int, int, int]:
-        """What the row of a client says: its last applied request, entries of its ring that were read, its last request
-        about terms that was carried out.  Zeros where the row is another's.
+        """Read what the row of a client says; zeros where the row is another's.
+
+        Returns:
+            Its last applied request, entries of its ring that were read, its last request about terms.
         """
         index = self.index
         owner, number = index.row(row)
