@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..durations import parse_duration
 from ..errors import SettingError
 from ..sizes import format_size, parse_size
 from .memory import HUGE, PAGE, page_down
@@ -22,6 +23,7 @@ __all__ = [
     "default_reserve",
     "format_size",
     "heap_nbytes",
+    "linger_setting",
     "machine_memory",
     "open_files_limit",
     "parse_size",
@@ -30,6 +32,7 @@ __all__ = [
 
 CAPACITY = "JUPYTER_SHM_CAPACITY"
 RESERVE = "JUPYTER_SHM_RESERVE"
+LINGER = "JUPYTER_SHM_LINGER"
 
 _LARGEST_RESERVE = 512 << 20
 
@@ -216,6 +219,16 @@ def reserve_setting() -> int | None:
     if not text:
         return None
     return 0 if text.strip() == "0" else parse_size(text, what=f"{RESERVE} ('0' turns it off)")
+
+
+def linger_setting() -> float | None:
+    """Seconds that ``$JUPYTER_SHM_LINGER`` asks for; None when it is not set.
+
+    Raises:
+        SettingError: It is no duration.
+    """
+    text = os.environ.get(LINGER)
+    return parse_duration(text, what=LINGER) if text else None
 
 
 def heap_nbytes() -> int:

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 from .. import __version__
 from ..linux import packets
-from ..linux.limits import capacity_setting, default_capacity, default_reserve, heap_nbytes, reserve_setting
+from ..linux.limits import (
+    capacity_setting,
+    default_capacity,
+    default_reserve,
+    heap_nbytes,
+    linger_setting,
+    reserve_setting,
+)
 from ..linux.memory import HUGE
 from ..sizes import format_size
 from .aftermath import Aftermath
@@ -24,6 +31,7 @@ from .doorway import Doorway
 from .holders import Holders
 from .inquiries import Identity
 from .ledger import Ledger
+from .linger import LINGER
 from .lodging import LISTENER, LOCK, MEMORY, decode_note
 from .regions import Regions
 from .restore import restore
@@ -135,6 +143,7 @@ def _daemon(doorway: Doorway, regions: Regions, vault: Vault, aftermath: Afterma
     core = Core(ledger, Holders(), us, time.monotonic(), aftermath)
     said = f"the running store (jupyter_shm {__version__}, {sys.executable}, Python {python}, pid {os.getpid()})"
     log.info("%s serves, capacity %s", said, format_size(ledger.capacity))
+    core.linger.seconds = linger_setting() or LINGER
     kind = Daemon if points_of_test() is None else CrashingDaemon
     return kind(doorway, regions, core, vault, said)
 
