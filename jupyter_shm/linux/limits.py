@@ -24,6 +24,7 @@ __all__ = [
     "format_size",
     "heap_nbytes",
     "keep_setting",
+    "linger_setting",
     "machine_memory",
     "memory_limit",
     "open_files_limit",
@@ -38,6 +39,7 @@ KEEP = "JUPYTER_SHM_KEEP"
 SPILL = "JUPYTER_SHM_SPILL_DIR"
 
 _SPILL_FOLDER = "/var/tmp"
+LINGER = "JUPYTER_SHM_LINGER"
 
 _LARGEST_RESERVE = 512 << 20
 
@@ -247,6 +249,16 @@ def spill_setting() -> str:
     """The folder that ``$JUPYTER_SHM_SPILL_DIR`` names, ``/var/tmp`` if it is not set; "" where it turns spilling off."""
     text = os.environ.get(SPILL, "").strip()
     return "" if text.lower() in {"0", "off"} else text or _SPILL_FOLDER
+
+
+def linger_setting() -> float | None:
+    """Seconds that ``$JUPYTER_SHM_LINGER`` asks for; None when it is not set.
+
+    Raises:
+        SettingError: It is no duration.
+    """
+    text = os.environ.get(LINGER)
+    return parse_duration(text, what=LINGER) if text else None
 
 
 def heap_nbytes() -> int:

@@ -21,6 +21,7 @@ from ..linux.limits import (
     default_reserve,
     heap_nbytes,
     keep_setting,
+    linger_setting,
     reserve_setting,
     spill_setting,
 )
@@ -34,6 +35,7 @@ from .doorway import Doorway
 from .holders import Holders
 from .inquiries import Identity
 from .ledger import Ledger
+from .linger import LINGER
 from .lodging import LISTENER, LOCK, MEMORY, SPILL, decode_note
 from .references import KEEP
 from .regions import Regions
@@ -165,6 +167,7 @@ def _daemon(doorway: Doorway, regions: Regions, vault: Vault, aftermath: Afterma
     core.references.keep = KEEP if keep is None else keep
     said = f"the running store (jupyter_shm {__version__}, {sys.executable}, Python {python}, pid {os.getpid()})"
     log.info("%s serves, capacity %s", said, format_size(ledger.capacity))
+    core.linger.seconds = linger_setting() or LINGER
     kind = Daemon if points_of_test() is None else CrashingDaemon
     return kind(doorway, regions, core, vault, said)
 

@@ -14,27 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from ..protocol import messages as m
-from ..tables.layout import FREE, MAX_CLIENTS, RESERVED, Record, object_id
+from ..tables.layout import FREE, RESERVED, Record, object_id
 from ..tables.terms import NO_TERMS
 from . import report
 from .actions import (
     Action,
     Exit,
     ForgetClient,
-    NoteClient,
-    OpenTable,
     Punch,
     Send,
-    SetDone,
     SetEnder,
-    SetLooking,
     SetReads,
     SetRow,
     SetState,
-    SetTail,
     Warm,
     WriteRecord,
 )
@@ -48,6 +41,7 @@ from .holders import Holders
 from .inquiries import Identity, Inquiries
 from .ledger import Ledger, Object, Reservation
 from .lifetimes import Lifetimes
+from .linger import Linger
 from .nurseries import Nurseries
 from .reclaim import Reclaim
 from .references import References
@@ -55,6 +49,7 @@ from .rows import applied, refused
 from .shortage import Shortage
 from .spilling import Spilling
 from .watchers import Watchers
+from .welcomes import Welcomes
 
 IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
@@ -79,6 +74,7 @@ class Core:
         admission: Decides about extents; whoever runs the core tells it what the machine can give.
         references: Ends what nobody refers to; whoever runs the core may set how long it keeps.
         history: What happened; whoever runs the core tells it what time of day it is.
+        linger: Counts the time without a client; whoever runs the core tells it how long that may be.
         inquiries: Answers questions; whoever runs the core tells it who the keeper is.
     """
 
@@ -94,6 +90,8 @@ class Core:
         self.inquiries = Inquiries(ledger, holders, self.clients, identity)
         self.history = History(now)
         self._watchers = Watchers(self.history)
+        self.linger = Linger()
+        self._welcomes = Welcomes(ledger, self.clients, self.linger, identity)
         self._identity = identity
         self._idle_since = now
         self._asking: list[Client] = []
@@ -103,7 +101,7 @@ class Core:
         self._nurseries = Nurseries(ledger, holders, self.admission, self.history, self.references.drop)
         self._commits = Commits(ledger, holders, self._nurseries, self._lifetimes, self.history, self._condemn)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
-            m.Forked: self._forked,
+            m.Forked: self._welcomes.forked,
             m.Reserve: self._reserve,
             m.ReserveNursery: self._open_nursery,
             m.Ring: lambda *_: [],  # read with every packet
@@ -140,7 +138,7 @@ class Core:
         """
         self._stamp(now)
         if isinstance(message, m.Hello):
-            return self._hello(conn, message, now)
+            return self._welcomes.hello(conn, message, now)
         client = self.clients.get(conn)
         if client is None:
             return []  # refused at hello, and told so
@@ -254,6 +252,8 @@ class Core:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
             actions.append(Exit(f"no client and no object for {IDLE_EXIT:.0f} seconds"))
+        if self.ledger.objects and not self.clients and self.linger.look(now):
+            actions += self._retreat(now)
         return [*actions, *self._punch_spoilt(), *self._warm_next(now), *self._watchers.tell(now)]
 
     def warmed(self, huge: int, present: int) -> list[Action]:
@@ -291,6 +291,15 @@ class Core:
         self._reclaim.stamp(now)
         self._nurseries.stamp(now)
 
+    def _retreat(self, now: float) -> list[Action]:
+        """Nobody was there for long: take no more memory than the objects need, and as little of that as can be."""
+        self.ledger.warm.retreat(now)
+        return self._spill_unpinned(now)
+
+    def _spill_unpinned(self, _now: float) -> list[Action]:
+        """The hook for what is not pinned to go to disk when nobody was there for long."""
+        return []
+
     def _punch_spoilt(self) -> list[Action]:
         return [Punch(offset, nbytes) for offset, nbytes in self.ledger.warm.take_spoilt()]
 
@@ -307,10 +316,9 @@ class Core:
         times: list[float | None] = [*self.admission.deadlines(now), self.ledger.warm.deadline(now)]
         times += [self._reclaim.next_look(), self._nurseries.next_look(), self._spilling.next_look()]
         times += [self.references.next_look(), self._lifetimes.next_look(), self._watchers.deadline()]
-        known = [time for time in times if time is not None]
-        if not self.clients and not self.ledger.objects:
-            known.append(self._idle_since + IDLE_EXIT)
-        return min(known, default=None)
+        if not self.clients:
+            times.append(self.linger.deadline(now) if self.ledger.objects else self._idle_since + IDLE_EXIT)
+        return min((time for time in times if time is not None), default=None)
 
     def extent_of(self, conn: int, reservation: int) -> tuple[int, int] | None:
         """Where a client's reservation is: ``(offset, bytes)``, or ``None`` if it has no such one."""
@@ -342,6 +350,7 @@ class Core:
         client.tail, client.done = tail, done
         self._nurseries.resume(client, now)
         self._watchers.resume(client, now)
+        self.linger.end()
 
     def recover(self) -> list[Action]:
         """Everybody was resumed: let the rows say what the slots say, and take back what has no owner any more.
@@ -372,25 +381,6 @@ class Core:
         return self.inquiries.wait(client, message) if client is not None else []
 
     # --- requests ----------------------------------------------------------------------------------------------
-
-    def _hello(self, conn: int, hello: m.Hello, now: float) -> list[Action]:
-        self.ledger.warm.note_put(now)  # the first one may come soon
-        is_new = conn not in self.clients
-        client = self.clients.admit(conn, hello) if is_new else self.clients[conn]
-        if client is None:
-            text = f"the store serves {MAX_CLIENTS} clients, and so many are connected; end some of them"
-            return [Send(conn, m.Refused(0, "connection", text))]
-        us = self._identity
-        welcome = m.Welcome(client.id, client.row, us.store, us.pid, self.ledger.capacity, us.package, us.python)
-        if not is_new:
-            return [Send(conn, welcome)]  # seen again: the store died before it was known that it had been welcomed
-        fresh: list[Action] = [SetTail(client.row, 0), SetLooking(client.row, False), SetDone(client.row, 0)]
-        fresh.append(SetRow(client.row, client.id, 0))
-        return [*fresh, OpenTable(conn, client.id), NoteClient(conn), Send(conn, welcome)]
-
-    def _forked(self, client: Client, request: m.Forked, _now: float) -> list[Action]:
-        client.hello = msgspec.structs.replace(client.hello, pid=request.pid)
-        return [NoteClient(client.conn)]
 
     def _reserve(self, client: Client, request: m.Reserve, now: float) -> list[Action]:
         if request.nbytes < 1:

@@ -134,6 +134,7 @@ class Daemon:
         heads = succession.peek_heads(self._peers.values())
         applied = succession.applied(self._core, heads)
         others = {peer: packet for peer, packet in heads.items() if peer not in applied}
+        begun = succession.begun(self._regions.index, others)
         culprit = succession.culprit(self._regions.index, others, has_crashed)
         if culprit is not None:
             log.error(
@@ -141,10 +142,8 @@ class Daemon:
             )
             self._end(culprit)
             culprit.consume()
-        for peer, packet in applied.items():
-            self._receive(peer, packet)
-        for peer, packet in succession.begun(others).items():
-            if not peer.is_ended:
+        for peer, packet in (*begun.items(), *applied.items()):
+            if peer is not culprit:
                 self._receive(peer, packet)
 
     def resume_wait(self, client: int, packet: bytes) -> None:

@@ -174,6 +174,10 @@ class Reserve:
             self._is_complete = False
         self._last_put = now
 
+    def retreat(self, now: float) -> None:
+        """Nobody has put for long, and nobody is expected to: give all back, until ``note_put``."""
+        self._last_put = min(self._last_put, now - FORGET)
+
     def settle(self, now: float) -> None:
         """Give up what exceeds the wanted size; see ``take_spoilt``."""
         excess = self._excess(now)

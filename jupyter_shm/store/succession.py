@@ -45,13 +45,15 @@ def applied(core: Core, heads: Heads) -> Heads:
     return {peer: packet for peer, packet in heads.items() if _was_applied(core, peer, packet)}
 
 
-def begun(heads: Heads) -> Heads:
-    """Those that may be half done, and are done again before anybody is served: nobody can tell then.
+def begun(index: IndexWriter, heads: Heads) -> Heads:
+    """The one that may be half done, and is done again before anybody is served: nobody can tell then.
 
     Args:
+        index: Says which client's packet the store was at when it died.
         heads: Packets that were not carried out, as far as their clients' rows say.
     """
-    return {peer: packet for peer, packet in heads.items() if isinstance(_request(packet), (m.Pin, m.Expire))}
+    mine = {peer: packet for peer, packet in heads.items() if peer.client == index.at_work}
+    return {peer: packet for peer, packet in mine.items() if isinstance(_request(packet), (m.Pin, m.Expire))}
 
 
 def culprit(index: IndexWriter, heads: Heads, has_crashed: bool) -> Peer | None:

@@ -399,6 +399,25 @@ def test_whoever_dies_at_whatever_step_the_promises_hold(world, row, die):
     try_all(world, ROWS[row], die)
 
 
+def test_a_pin_that_was_half_done_is_done_before_anybody_is_served(world):
+    """Else an unpin that came after it could be answered first, and what it has unpinned be pinned again."""
+    world.store.put(full(1), "x")
+    later, first = world.new_client(), world.new_client()  # the one that connected first would be served first
+    world.order("Pin 2 SIGSTOP")  # the word is written, the number is not
+    first.send("store.pin('x')")
+    with world.standing_still(first.has_answered) as store:
+        assert store is not None
+        later("numbers = []; store._session.connection._post(m.Pin, ('x', 0, False), numbers)")
+
+        kill_store(store)
+
+    assert first.answer() is None
+    assert type(later("store._session.connection._await(numbers[0], None)")).__name__ == "Done"
+    assert not world.store.info("x").pinned
+    world.end()
+    world.leave()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_the_promises_hold_where_freed_memory_is_kept_for_the_next_put(world, row):

@@ -293,3 +293,20 @@ def test_a_reserve_setting_that_is_wrong_is_named_and_how_to_turn_it_off(monkeyp
 
     with pytest.raises(SettingError, match=r"JUPYTER_SHM_RESERVE \('0' turns it off\)"):
         limits.reserve_setting()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(None, None), ("", None), ("90", 90.0), ("1h30m", 5400.0)])
+def test_the_linger_setting_is_read(monkeypatch, text, seconds):
+    monkeypatch.delenv("JUPYTER_SHM_LINGER", raising=False)
+    if text is not None:
+        monkeypatch.setenv("JUPYTER_SHM_LINGER", text)
+
+    assert limits.linger_setting() == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "long"])
+def test_a_linger_setting_that_is_wrong_is_named(monkeypatch, text):
+    monkeypatch.setenv("JUPYTER_SHM_LINGER", text)
+
+    with pytest.raises(SettingError, match="JUPYTER_SHM_LINGER is"):
+        limits.linger_setting()

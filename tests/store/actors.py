@@ -37,6 +37,7 @@ class Actor:
     nurseries: dict[int, Nursery] = field(default_factory=dict)  # by id
     pieces: dict[int, tuple[Piece, bytes]] = field(default_factory=dict)  # cut and filled, not committed, by id
     rung: list[tuple[int, int, bytes]] = field(default_factory=list)  # kind, id and bytes of what the ring says unread
+    calls: int = 0  # how often it was called since it has asked what happened
     taking: Lease | None = None  # a get that is under way, under the client's lock
 
     def close(self, nursery: int) -> None:

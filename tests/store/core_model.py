@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from actors import Actor, Kept
 from hypothesis.stateful import RuleBasedStateMachine
 from pure_store import PureStore
@@ -31,6 +33,7 @@ class CoreModel(RuleBasedStateMachine):
         self.done: list[a.Action] = []
         self.deleted: set[int] = set()
         self.dying: dict[int, float] = {}  # slot: since when
+        self.happened: Counter[tuple[str, str]] = Counter()  # kinds of events, and of which names
         self.is_quiet = True  # no ring had anything to say when the last request was sent
 
     # --- the world ------------------------------------------------------------------------------------------------
@@ -65,7 +68,7 @@ class CoreModel(RuleBasedStateMachine):
         return id in alive or any(id in actor.leases or id in actor.end.sent for actor in self.actors)
 
     def _join(self) -> None:
-        actor = Actor(self.store.connect(f"{len(self.actors)}.ipynb"))
+        actor = Actor(self.store.connect(f"{len(self.actors)}.ipynb", watches=bool(len(self.actors) % 2)))
         assert actor.end.welcome is not None
         actor.end.answers.clear()
         self.actors.append(actor)
@@ -75,13 +78,19 @@ class CoreModel(RuleBasedStateMachine):
         for id in tuple(self.named.values()):
             kept = self.kept[id]
             if kept.expiry and not kept.flags & PINNED and kept.expiry / 1e9 <= self.store.now:
+                self._note("expire", id)
                 self._forget(id)
+
+    def _note(self, kind: str, id: int) -> None:
+        """Something happens to a name."""
+        self.happened += Counter((kind, name) for name, meant in self.named.items() if meant == id)
 
     def _leave(self, actor: Actor) -> None:
         """A client hangs up: names that were to end with it end."""
         for name, id in tuple(self.named.items()):
             if self.kept[id].client == actor.end.id and self.kept[id].flags & KERNEL_LIFETIME:
                 self.changing[name] = self.kept[id].data
+                self._note("death", id)
                 self._forget(id)
         actor.end.hang_up()
         self.changing = {}
@@ -151,6 +160,9 @@ class CoreModel(RuleBasedStateMachine):
         for actor in self.actors:
             answers, actor.end.answers = actor.end.answers, []
             for answer in answers:
+                if isinstance(answer, m.Changed):
+                    actor.calls += 1
+                    continue
                 asked = actor.pending.pop(answer.number)
                 if isinstance(asked, m.Reserve):
                     self._granted_or_full(actor, asked, answer)
@@ -201,7 +213,9 @@ class CoreModel(RuleBasedStateMachine):
         assert (answer.version, answer.replaced_version) == (kept.version, kept.version - 1)
         self.kept[answer.id] = kept
         if name:
+            was_there = name in self.named
             self.named[name] = answer.id
+            self._note("overwrite" if was_there else "publish", answer.id)
         else:
             actor.anonymous.add(answer.id)
         self.changing = {}

@@ -8,7 +8,7 @@ from pure_store import IDENTITY, PureClient, PureStore, reason
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
 from jupyter_shm.store import clients as clients_module
-from jupyter_shm.store import core as core_module
+from jupyter_shm.store import welcomes
 from jupyter_shm.store.extents import PAGE
 from jupyter_shm.tables.layout import DYING, FREE, LIVE, RESERVED, slot_of
 
@@ -136,7 +136,7 @@ def test_a_row_is_free_again_after_a_hang_up_and_its_id_is_never_given_again(sto
 
 
 def test_a_client_too_many_is_refused_and_harms_nobody(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(core_module, "MAX_CLIENTS", 2)
+    monkeypatch.setattr(welcomes, "MAX_CLIENTS", 2)
     monkeypatch.setattr(clients_module, "MAX_CLIENTS", 2)
     store = PureStore()
     first = store.connect()

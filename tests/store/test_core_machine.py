@@ -6,6 +6,8 @@ because when an object goes is the store's business, as long as nobody can tell 
 
 from __future__ import annotations
 
+from collections import Counter
+
 import hypothesis.strategies as st
 from actors import Actor, Kept
 from core_model import NAMES, CoreModel
@@ -45,6 +47,7 @@ class CoreMachine(CoreModel):
         self.store.ledger.warm.target = reserve
         self.store.on_action = self._look
         self.store.on_settled = self._expire
+        self.store.core.history.wall = lambda: 0.0  # nothing is ever too old
         self._join()
 
     # --- coming and going -----------------------------------------------------------------------------------------
@@ -128,6 +131,8 @@ class CoreMachine(CoreModel):
             number = self._post(actor, m.Expire, name, id, ttl)
         else:
             number = self._post(actor, m.Pin, name, id, is_pinned)
+        if kept:
+            self._note("ttl" if is_pinned is None else "pin" if is_pinned else "unpin", meant)
         if not kept:
             self._refused(actor, number, "invalid-argument" if is_nameless else "not-found")
             return
@@ -232,6 +237,7 @@ class CoreMachine(CoreModel):
         is_there = meant is not None and self._is_live(meant) and (not id or meant == id)
         if is_there:
             self.deleted.add(meant)
+            self._note("delete", meant)
             self._forget(meant)
             self.changing = dict.fromkeys(NAMES, self.kept[meant].data)
         number = self._post(actor, m.Delete, name, id)
@@ -302,6 +308,35 @@ class CoreMachine(CoreModel):
         stats = self._answer(actor, self._post(actor, m.Stats))
         assert (stats.names, stats.clients) == (len(self.named), len(self.actors))
         assert stats.objects == len(self._alive())
+
+    @rule(pick=PICK)
+    def ask_what_happened(self, pick: int) -> None:
+        actor = self._who(pick)
+        past = self._answer(actor, self._post(actor, m.Events, m.MAX_COUNT))
+        assert (past.events, past.has_more, past.is_lost) == ((), False, False)
+        self._collect()
+        actor.calls = 0
+
+    @rule(pick=PICK, back=st.integers(1, 200))
+    def ask_for_a_page_of_what_happened(self, pick: int, back: int) -> None:
+        actor, last = self._who(pick), self.store.core.history.last
+        after = last - min(back, len(self.store.core.history))
+        past = self._answer(actor, self._post(actor, m.Events, after))
+        told = [event.sequence for event in past.events]
+        assert told == list(range(after + 1, after + 1 + len(told)))
+        assert past.has_more == (past.last < self.store.core.history.last)
+        self._collect()
+        actor.calls = 0
+
+    @invariant()
+    def what_happened_is_told(self) -> None:
+        events = self.store.core.history.after(0, 100_000)[0]
+        assert Counter((event.kind, event.name) for event in events if event.name) == self.happened
+
+    @invariant()
+    def nobody_is_called_twice(self) -> None:
+        for actor in self.actors:
+            assert actor.calls + sum(isinstance(one, m.Changed) for one in actor.end.answers) <= 1
 
     # --- readers ----------------------------------------------------------------------------------------------------
 
