@@ -22,13 +22,12 @@ class Attendants:
         regions: The memory; stays the caller's.
         core: Who wants something done, and is told what came of it.
         epoll: The loop's.
-        perform: What it wants done then.
+        perform: Carries out what it wants done if that cannot even be begun.
     """
 
     def __init__(self, regions: Regions, core: Core, epoll: select.epoll, perform: Perform) -> None:
         self._heating = Heating(regions.heap_read_only, core, epoll)
         self._overflow = Overflow(regions.heap_read_only, regions.spill, regions.index, core, epoll)
-        self._perform = perform
         self.does: dict[type, Callable[..., None]] = {
             Warm: lambda do: perform(self._heating.warm(do)),
             Spill: lambda do: perform(self._overflow.spill(do)),
@@ -36,13 +35,12 @@ class Attendants:
         }
         """How each action that is for one of them is carried out, by its class."""
 
-    def hear(self, fd: int) -> bool:
-        """Something may have been told; False if this descriptor is nobody's here."""
+    def hear(self, fd: int) -> list[Action] | None:
+        """Something may have been told: what is to be done; ``None`` if this descriptor is nobody's here."""
         for one in (self._heating, self._overflow):
             if fd == one.fd:
-                self._perform(one.hear())
-                return True
-        return False
+                return one.hear()
+        return None
 
     def close(self) -> None:
         """End them, and wait for it."""

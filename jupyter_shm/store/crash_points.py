@@ -1,9 +1,9 @@
 """Numbered steps at which a test can end the store, or make it stand still.  Without a setting nothing of this is used.
 
 ``JUPYTER_SHM_TEST_CRASH`` names a file of orders, one a line: ``event step signal``.  An event is the name of a
-message (``Commit``), or ``settle``, ``hang-up``, ``restart``.  Step 0 is before anything was done for it, step n is
-before its n-th action; taking the packet out of the queue is an action, too, and the last step is after all.  An order
-that was carried out is taken out of the file.
+message (``Commit``), or ``settle``, ``hang-up``, ``attend`` (a child of the store has told something), ``restart``.  Step 0 is
+before anything was done for it, step n is before its n-th action; taking the packet out of the queue is an action, too,
+and the last step is after all.  An order that was carried out is taken out of the file.
 """
 
 from __future__ import annotations
@@ -82,6 +82,11 @@ class CrashingDaemon(Daemon):
             do(action)
 
         return step_and_do
+
+    def _attend(self, actions: list[a.Action]) -> None:
+        self.points.begin("attend")
+        super()._attend(actions)
+        self.points.step()
 
     def _guard(self, peer: Peer, message: m.Request, decide: Any) -> list[a.Action]:
         self.points.begin(type(message).__name__)

@@ -187,8 +187,8 @@ class Daemon:
             elif fd == self._lifeline.fd:
                 self._lifeline.hear()
                 self._mind_keeper()
-            elif self._attendants.hear(fd):
-                pass
+            elif (wanted := self._attendants.hear(fd)) is not None:
+                self._attend(wanted)
             elif fd == self._entrance.listener:
                 self._accept()
             elif fd == self._wakeup:
@@ -401,6 +401,9 @@ class Daemon:
     def _perform(self, actions: list[a.Action]) -> None:
         for action in actions:
             self._do[type(action)](action)
+
+    def _attend(self, actions: list[a.Action]) -> None:
+        self._perform(actions)
 
     def _open_table(self, action: a.OpenTable) -> None:
         peer = self._peers[action.conn]

@@ -116,6 +116,7 @@ def _reset_signals() -> None:
     for number in signal.valid_signals():
         with contextlib.suppress(OSError, ValueError):  # SIGKILL, SIGSTOP, and what the C library keeps for itself
             signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as in every Python: a file that may not grow is an error
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import ROOT, SECONDS, PeerError, heap_bytes, is_nothing_reserved, kill_store
+from peers import ROOT, SECONDS, PeerError, heap_bytes, is_nothing_reserved, kill_store, spill_bytes
 from store_processes import stores_of
 
 import jupyter_shm as shm
 from jupyter_shm.client import nursery
+from jupyter_shm.client.capacity import set_capacity
 from jupyter_shm.client.store import Store
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.tables.layout import ROW_TAIL, row_word
@@ -168,6 +169,7 @@ def _play(control: socket.socket) -> None:
     names: dict[str, Any] = {"os": os, "shm": shm, "m": m, "same": same}
     names |= {"full": full, "large": large, "little": little, "have_ring_read": lambda: have_ring_read(names["store"])}
     names["gone"] = lambda name: gone(names["store"], name)
+    names["set_capacity"], names["shrink"] = set_capacity, lambda nbytes: shrink(names["store"], nbytes)
     names |= {"held": lambda: held(names["store"]), "wait_and_put": lambda: wait_and_put(names["store"])}
     names["waiting"] = lambda: Waiting(names["store"])
     control.send(pickle.dumps((True, os.getpid(), [])))
@@ -229,6 +231,15 @@ def have_ring_read(store: Store) -> None:
     assert eventually(lambda: words[tail] >= store._session.leases.table.ring_head - 1)  # the end of it may come later
 
 
+def shrink(store: Store, nbytes: int) -> bool:
+    """Lower the capacity until somebody has left for it, and raise it again."""
+    before = store.stats()
+    set_capacity(store, nbytes)
+    has_left = eventually(lambda: store.stats().spilled_objects > before.spilled_objects)
+    set_capacity(store, before.capacity)
+    return has_left
+
+
 def held(store: Store) -> None:
     """Wait until the store has seen that an object without a name is still read."""
     assert eventually(lambda: store.stats().held)
@@ -269,16 +280,17 @@ class World:
     Args:
         folder: The runtime folder.
         forker: Where clients come from.
+        capacity: Of the store.
     """
 
-    def __init__(self, folder: Path, forker: socket.socket) -> None:
+    def __init__(self, folder: Path, forker: socket.socket, capacity: str = "256MiB") -> None:
         self.folder = folder
         self._forker = forker
         self._orders = folder / "orders"
         self.order()
         os.environ[ORDERS] = str(self._orders)
         os.environ["JUPYTER_SHM_KEEP"] = "0"  # clients tell us of their references, in pickles
-        self.store = Store(capacity="256MiB")
+        self.store = Store(capacity=capacity)
         self.log = self.store._session.paths.log
         self._views: list[tuple[np.ndarray, int]] = []
         self.clients: list[Client] = []
@@ -333,6 +345,8 @@ class World:
         assert eventually(lambda: over.is_set() or not self.orders_left(), SECONDS)
         if self.orders_left():
             return None
+        # A child that it has just forked bears its name for a moment.
+        assert eventually(lambda: len(stores_of(self.folder)) == 1)
         (pid,) = stores_of(self.folder)
         assert eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
         return pid
@@ -411,7 +425,8 @@ class World:
     def _is_empty(self) -> bool:
         stats = self.store.stats()
         left = (stats.used, stats.held, stats.reserved, stats.objects, stats.names)
-        return not any(left) and stats.clients == 1 and heap_bytes(stats.pid) <= stats.reserve
+        is_back = heap_bytes(stats.pid) <= stats.reserve and spill_bytes(stats.pid) == 0
+        return not any(left) and stats.clients == 1 and is_back
 
     def leave(self) -> None:
         """See that nothing comes back, and that the log tells of no error."""

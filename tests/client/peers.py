@@ -253,10 +253,15 @@ def heap_bytes(store_pid: int) -> int:
 
 
 def spill_bytes(store_pid: int) -> int:
-    """Disk that the spill heap of a store takes, whoever holds it."""
+    """Disk that the spill heap of a store takes, whoever holds it; 0 where there is none."""
+    return spill_heap(store_pid)[1]
+
+
+def spill_heap(store_pid: int) -> tuple[str, int]:
+    """Where the spill heap of a store is, ``""`` for nowhere, and the disk that it takes, whoever holds it."""
     for link in Path(f"/proc/{store_pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             target = str(link.readlink())
             if target.endswith(" (deleted)") and not target.startswith("/memfd:"):
-                return link.stat().st_blocks * 512
-    raise AssertionError(f"pid {store_pid} has no spill heap open")
+                return target, link.stat().st_blocks * 512
+    return "", 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -184,6 +185,18 @@ def test_a_write_that_fails_is_told_and_what_was_written_is_given_back(heap, spi
     assert resident_bytes(spill) == 0
     spiller.ask(copy(0, PAGE))
     assert hear(spiller)[0].kind == DONE
+
+
+def test_a_limit_of_file_sizes_is_told_and_does_not_end_it(heap, read_only, spill, spiller):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        spiller.ask(copy(0, 2 << 20))
+        (told,) = hear(spiller)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert told.error == os.strerror(errno.EFBIG)
 
 
 def test_when_it_dies_copies_have_failed_and_the_rest_is_done_by_the_next_one(spill, spiller):
