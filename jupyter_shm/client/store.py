@@ -96,7 +96,7 @@ class Store(Terms, Events):
         Args:
             obj: Anything that cloudpickle can pickle.
             name: Publish it under this name, 1 to 128 bytes of UTF-8.  Without one, the object lives as long as a
-                reference or a view of it does in this process.
+                reference or a view of it does, in whatever process.
             overwrite: May it replace what is published under the name?  Who reads that keeps the old bytes.
             ttl: Seconds, or text such as ``"10m"``, after which the name ends; see ``expire``.
             lifetime: ``"kernel"``: the name ends with this connection: when this process ends, however it does, or
