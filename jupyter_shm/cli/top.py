@@ -62,29 +62,31 @@ def _live(store: Store) -> None:
 
     console = Console()
     with (
-        contextlib.suppress(KeyboardInterrupt),
+        contextlib.suppress(KeyboardInterrupt),  # one that came before ours is in place
+        _interrupts() as interrupted,
         _keys() as keys,
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
         quits = False
-        while not quits:
+        while not (quits or interrupted):
             began = time.monotonic()
             live.update(_snapshot(store).table(console.size.height), refresh=True)
             took = time.monotonic() - began
-            quits = _wait(store, console, keys, began + max(SHOW_EVERY, MOST_OF_THE_TIME * took))
+            quits = _wait(store, console, (keys, interrupted), began + max(SHOW_EVERY, MOST_OF_THE_TIME * took))
 
 
-def _wait(store: Store, console: Console, keys: list[int], end: float) -> bool:
+def _wait(store: Store, console: Console, ways_out: tuple[list[int], list[int]], end: float) -> bool:
     """Wait until there is something new to show; True when that is no more wanted.
 
     Args:
         store: That is looked at.
         console: Its size may change.
-        keys: Descriptor of the keyboard, if there is one.
+        ways_out: Descriptor of the keyboard, if there is one; what is no longer empty after a Ctrl-C.
         end: Time of ``time.monotonic`` at which to look anyway.
     """
+    keys, interrupted = ways_out
     seen = _shape(store, console)
-    while time.monotonic() < end:
+    while time.monotonic() < end and not interrupted:
         ready, _, _ = select.select(keys, [], [], min(LOOK_EVERY, max(0.0, end - time.monotonic())))
         if ready:
             pressed = os.read(ready[0], 64)
@@ -104,6 +106,21 @@ def _shape(store: Store, console: Console) -> tuple[Any, ...]:
 
 def _snapshot(store: Store) -> Snapshot:
     return Snapshot(store.name, store.stats(), store.list(anonymous=True), datetime.now(timezone.utc))
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Note a Ctrl-C, and raise nothing: inside of a finalizer nobody could catch it, and it would be shown.
+
+    Yields:
+        Empty until there was one.
+    """
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
