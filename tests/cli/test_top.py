@@ -210,7 +210,7 @@ class Changing:
 def test_it_looks_again_as_soon_as_the_accounts_have_changed(store: Store):
     tomorrow = time.monotonic() + 86_400
 
-    assert top._wait(Changing(store), Console(), [], tomorrow) is False
+    assert top._wait(Changing(store), Console(), ([], []), tomorrow) is False
 
 
 # --- Elsewhere --------------------------------------------------------------------------------------------------------
