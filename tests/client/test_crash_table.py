@@ -407,12 +407,12 @@ def test_a_pin_that_was_half_done_is_done_before_anybody_is_served(world):
     first.send("store.pin('x')")
     with world.standing_still(first.has_answered) as store:
         assert store is not None
-        later("numbers = []; store._session.connection._post(m.Pin, ('x', 0, False), numbers)")
+        later("numbers = []; store._session.connection.ask(m.Pin, 'x', 0, False, ticket=numbers)")
 
         kill_store(store)
 
     assert first.answer() is None
-    assert type(later("store._session.connection._await(numbers[0], None)")).__name__ == "Done"
+    assert type(later("store._session.connection.answer(numbers[0])")).__name__ == "Done"
     assert not world.store.info("x").pinned
     world.end()
     world.leave()
