@@ -48,7 +48,7 @@ class ObjectRef:
     def __repr__(self) -> str:
         if self.name:
             return f"ObjectRef({self.name!r}, version {self.version})"
-        return "ObjectRef(anonymous: freed with this reference; put(obj, name=...) publishes)"
+        return "ObjectRef(anonymous: freed with its last reference; put(obj, name=...) publishes)"
 
     def __reduce__(self) -> tuple[Any, ...]:
         from .travel import send
