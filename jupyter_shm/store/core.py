@@ -223,7 +223,9 @@ class Core:
     def settle(self, now: float) -> list[Action]:
         """All sockets were drained: free what can be freed, and decide about those who wait for room."""
         self._stamp(now)
-        actions = self._nurseries.read_all(now) if self._asking else self._nurseries.look(now)
+        # Who waits for room is not refused before it is known what others have dropped.
+        actions = self._nurseries.read_all(now) if self.is_asked else []
+        actions += self._nurseries.look(now)
         actions += self._reclaim.look(now)
         actions += self._spilling.look(now)
         self.ledger.warm.settle(now)
