@@ -58,10 +58,10 @@ class Raw:
         self.say(wire.encode_opening(hello()))
         data, ancillary, _, _ = self.sock.recvmsg(1 << 16, 1024, socket.MSG_CMSG_CLOEXEC)
         (payload,) = (payload for _level, _kind, payload in ancillary)
-        read_only, self._heap, index, table = array("i", payload)
+        read_only, self._heap, index, table, *spill = array("i", payload)
         self._map = mmap(table, LEASES_SIZE)
         self.table = LeaseTable(memoryview(self._map))
-        packets.close_all((read_only, index, table))
+        packets.close_all((read_only, index, table, *spill))
         return wire.decode_welcome(data)
 
     def ask(self, message: m.Request) -> m.Answer:
