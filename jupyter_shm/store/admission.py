@@ -161,8 +161,9 @@ class Admission:
         return times
 
     def unload(self, is_wanted: bool) -> None:
-        """Let everything leave that can, or no more than has to."""
-        self._is_unloading, self._shrink_at = is_wanted, 0.0
+        """Let everything leave that can, or no more than has to; safe to say again."""
+        if is_wanted != self._is_unloading:
+            self._is_unloading, self._shrink_at = is_wanted, 0.0
 
     @property
     def _excess(self) -> int:
