@@ -71,14 +71,23 @@ class AllLeases(Leases):
                 hit = index.look_at(slot_of(id), SPILLED) if name is None else index.look_up(name, SPILLED)
                 if hit is None or (name is None and hit[1].generation != generation_of(id)):
                     return None
+                if not index.words[term_word(hit[0], TERM_SPILLED)]:
+                    return None  # read before the state was, by a machine that may do so
                 return self._take(*hit, count_read=True, make=self._make_spilled_root)
         finally:
             self.drain()
 
     def _make_spilled_root(self, id: int, record: Record, place: Place | None) -> Leased:
         assert self.spill is not None
-        record = record._replace(offset=self.index.words[term_word(slot_of(id), TERM_SPILLED)] - 1)
-        root, window = self.spill.root(record.offset, record.extent)
+        words, at = self.index.words, term_word(slot_of(id), TERM_SPILLED)
+        while True:
+            spilled = words[at]
+            root, window = self.spill.root(spilled - 1, record.extent)
+            if words[at] == spilled:
+                break  # the same before and after a system call: it is not one of an earlier time
+            assert window is not None
+            window.close()
+        record = record._replace(offset=spilled - 1)
         ref = self._watch(root, id, record, window, SpilledRef)
         self._held.setdefault(id, []).append(ref)
         return Leased(id, root, record.offset, record, ref, place)

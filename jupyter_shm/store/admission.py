@@ -33,7 +33,7 @@ RECENT = 0.1
 """Seconds for which a refusal believes a look at all objects."""
 
 SHRINK = 1.0
-"""Seconds between two looks for somebody who can leave, while more is used than a capacity that was lowered."""
+"""Seconds between two looks for somebody who can leave, while more is used than is to be."""
 
 LEAST_CAPACITY = 1 << 20
 """Bytes of capacity below which a store is of no use."""
@@ -56,7 +56,7 @@ class Parked:
     retry_at: float = 0.0  # when to decide again, in seconds; other events may come first
     is_spilling: bool = False  # objects leave for it
     is_surveying: bool = False  # a look at all objects is not over
-    judged: float | None = None  # when such a look was last asked for
+    judged: float = 0.0  # a look at all objects that was begun then, or later, can refuse it
 
 
 class Admission:
@@ -85,12 +85,13 @@ class Admission:
         self.missing = 0
         self._shrink_at = self._shrink_since = 0.0
         self._is_shrinking = False  # a look at all objects is not over
+        self._is_unloading = False
 
     def ask(self, client: Client, request: m.Reserve, now: float) -> Reservation | None:
         """Grant an extent; ``None``: it waits."""
         entry = None if self._is_taken(now) else self._grant(client, request, self.room(request.nbytes))
         if entry is None:
-            self._parked.append(Parked(client, request, now, now + ROOM_PATIENCE))
+            self._parked.append(Parked(client, request, now, now + ROOM_PATIENCE, judged=now))
         return entry
 
     def open_nursery(self, client: Client, number: int, nbytes: int, slots: int) -> Nursery | None:
@@ -107,7 +108,7 @@ class Admission:
     def retry(self, now: float) -> Iterator[tuple[Client, m.Reserve, Reservation | Shortage]]:
         """Decide again about those who wait: what was granted, or the refusal."""
         parked, self._parked = self._parked, []
-        self.missing = self._ledger.overdraft
+        self.missing = self._excess
         if self.missing:
             self._shrink(now)
         for waiting in parked:
@@ -162,9 +163,19 @@ class Admission:
     def deadlines(self, now: float) -> list[float]:
         """When to ``retry`` at the latest, in seconds."""
         times = [self._deadline(waiting, now) for waiting in self._parked]
-        if self._ledger.overdraft and self._ledger.spill.is_open and not self._spilling.is_at_work:
+        if self._excess and self._ledger.spill.is_open and not self._spilling.is_at_work:
             times.append(self._shrink_at)
         return times
+
+    def unload(self, is_wanted: bool) -> None:
+        """Let everything leave that can, or no more than has to; safe to say again."""
+        if is_wanted != self._is_unloading:
+            self._is_unloading, self._shrink_at = is_wanted, 0.0
+
+    @property
+    def _excess(self) -> int:
+        """Bytes that are to leave although nobody waits."""
+        return self._ledger.used if self._is_unloading else self._ledger.overdraft
 
     def _deadline(self, waiting: Parked, now: float) -> float:
         if waiting.is_spilling:
@@ -173,7 +184,7 @@ class Admission:
         return waiting.retry_at
 
     def _shrink(self, now: float) -> None:
-        """The capacity was lowered: look now and then who can leave."""
+        """More is used than is to be: look now and then who can leave."""
         if now >= self._shrink_at and not self._is_shrinking:
             self._shrink_since = now
         self._is_shrinking = not self._spilling.survey(self._shrink_since, now).is_over
@@ -248,13 +259,14 @@ class Admission:
         ledger, nbytes = self._ledger, request.nbytes
         if not ledger.has_slots():
             return 0
-        return max(0, ledger.extents.pages_needed(nbytes) * PAGE - ledger.free, nbytes - room)
+        needed = ledger.extents.pages_needed(nbytes) * PAGE
+        return max(0, needed + ledger.overdraft - ledger.free, nbytes - room)
 
     def _reach(self, waiting: Parked, missing: int, now: float) -> int:
         """Bytes that could leave; if that is too little, as a look at all objects tells that was just made."""
         spilling = self._spilling
         if missing > spilling.within_reach(now):
-            if waiting.judged is None or (now >= waiting.judged + RECENT and not waiting.is_surveying):
+            if now >= waiting.judged + RECENT and not waiting.is_surveying:
                 waiting.judged = now
             waiting.is_surveying = not spilling.survey(waiting.judged, now).is_over
         return spilling.within_reach(now)

@@ -16,6 +16,7 @@ A SPILLED object is not brought back: it is read where it is, under leases as ev
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..protocol import messages as m
@@ -56,6 +57,7 @@ class Spilling:
 
     Attributes:
         fault: What went wrong with the last copy; "" when nothing did.
+        told: Called with each object that has left.
     """
 
     def __init__(self, ledger: Ledger, holders: Holders) -> None:
@@ -67,6 +69,7 @@ class Spilling:
         self._moved_at = -math.inf
         self._failed_at = self._measured_at = -math.inf
         self.fault = ""
+        self.told: Callable[[Object], None] = _nobody
 
     # --- what others do ---------------------------------------------------------------------------------------------
 
@@ -118,6 +121,7 @@ class Spilling:
     def _leave(self, object: Object) -> list[Action]:
         self._ledger.label(object)  # as long as it can be read without the disk
         offset, nbytes = self._ledger.spill_out(object)
+        self.told(object)
         actions: list[Action] = [SetState(object.slot, object.generation, SPILLED)]
         return [*actions, Punch(offset, nbytes)] if nbytes else actions
 
@@ -253,3 +257,7 @@ class Spilling:
     def _room(self, now: float) -> int:
         """Bytes that the disk takes, as far as is known: what was found long ago is to be found out again."""
         return self._ledger.spill.room if now < self._measured_at + FRESH else ADDRESSES
+
+
+def _nobody(_object: Object) -> None:
+    """Nobody wants to know."""

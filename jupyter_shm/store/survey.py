@@ -16,6 +16,9 @@ from .ledger import Ledger, Object
 PART = 2000
 """Objects looked at in one go: a few milliseconds in which nobody else is served."""
 
+THOROUGH = 50_000
+"""Objects up to which it is found out of the small ones, too, who reads them."""
+
 LEAST = 64 << 10
 """Bytes of an extent from which on an object is spilled: it has pages of its own, and enough of them."""
 
@@ -34,7 +37,7 @@ class Survey:
         spillable: Bytes of those that could be spilled, and were not yet taken by ``next``.
         barred: Bytes of those that were taken and could not leave for lack of disk.
         pinned: Bytes of extents that stay because they are pinned.
-        busy: Bytes of extents of LIVE objects that somebody reads.
+        busy: Bytes of extents of LIVE objects that somebody reads; where there are very many, of large ones alone.
         published: Bytes of extents, by id of the publishing client.
         read: Bytes of extents that it holds a lease on, by id of the client.
     """
@@ -44,6 +47,7 @@ class Survey:
         self._holders = holders
         self._todo = list(ledger.objects.values())
         self._todo.reverse()
+        self._least = 0 if len(self._todo) <= THOROUGH else LEAST
         self._found: list[tuple[float, int, Object]] = []  # heap of (last use, sequence, object)
         self.since = now
         self.is_over = False
@@ -64,9 +68,11 @@ class Survey:
         self.is_over = not self._todo
 
     def _look_at(self, object: Object, look: Look) -> None:
-        readers = look.readers(object.slot, object.generation)
         self.published[object.client] += object.extent
         self._examples.setdefault(object.client, object)
+        if object.extent < self._least:
+            return
+        readers = look.readers(object.slot, object.generation)
         for client in readers:
             self.read[client] += object.extent
         if object.state != LIVE:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from crowding import CAPACITY, NAMES, full
 from peers import Peer
 
 from jupyter_shm.client.store import Store
@@ -41,3 +42,12 @@ def new_peer(runtime_folder: Path) -> Iterator[Callable[..., Peer]]:
 def peer(store: Store, new_peer: Callable[..., Peer]) -> Peer:
     """Another process, connected to the same store."""
     return new_peer()
+
+
+@pytest.fixture
+def crowded(runtime_folder: Path) -> Iterator[Store]:
+    """A connection to a store of 64 MiB with twelve objects, of which eight fit."""
+    with Store(capacity=CAPACITY) as store:
+        for value, name in enumerate(NAMES):
+            store.put(full(value), name)
+        yield store

@@ -256,7 +256,8 @@ class Worker:
         found = {info.name: (info.version, info.state, info.nbytes) for info in listed}
         assert found.keys() == self.owed.keys()
         for name, owed in self.owed.items():
-            assert found[name][:2] == (owed.ref.version, "live"), f"{name} is {found[name]}, not {owed.ref}"
+            assert found[name][0] == owed.ref.version, f"{name} is {found[name]}, not {owed.ref}"
+            assert found[name][1] in {"live", "spilled"}, found[name]
             assert found[name][2] >= 8 * owed.size
         assert self.owed.keys() <= set(self._call(self.store.keys))
         stats = self._call(self.store.stats)

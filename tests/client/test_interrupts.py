@@ -70,6 +70,13 @@ BODIES = {
         store.put({"a": np.full(5000, n)}, "x")
         store.pop("x", None)
     """,
+    "what is on disk": """
+        view = store.get("spilled")
+        more = store.get("spilled")
+        private = store.get("spilled", mode="c")
+        private[:100] = n
+        assert store.get("spilled", copy=True)[-1] == 5 == view[0] == more[0]
+    """,
     "connections": """
         with shm.connect() as other:
             view = other.get("kept")
@@ -111,6 +118,15 @@ def left(known=()):
         return found == list(known)
     eventually(is_clean, 1.5)
     return found
+"""
+
+SPILL = """
+from jupyter_shm.client.capacity import set_capacity
+store.put(np.full(1 << 18, 5), "spilled")
+before = store.stats().capacity
+set_capacity(store, 1 << 20)
+assert eventually(lambda: store.stats().spilled_objects)
+set_capacity(store, before)
 """
 
 SWEEP = """
@@ -165,6 +181,8 @@ def interrupted(peer):
 
     def prepare(kind):
         peer(SETTING)
+        if kind == "what is on disk":
+            peer(SPILL)
         peer("def body():\n" + BODIES[kind])
         peer("body(); works()")  # what a first time imports and compiles is not what is tested
         return peer

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from peers import heap_bytes, is_nothing_reserved
+from peers import heap_bytes, is_nothing_reserved, spill_bytes
 from storm_worker import THREADS, Report, verify
 
 from jupyter_shm.client.store import Store
@@ -196,13 +196,28 @@ def test_stores_that_are_killed_at_birth_are_missed_by_nobody(storm):
 
 
 @pytest.mark.slow
-def test_puts_that_wait_for_room_are_answered_once_whoever_is_killed(runtime_folder, new_peer):
+def test_puts_that_wait_for_room_are_answered_once_whoever_is_killed(runtime_folder, new_peer, monkeypatch):
+    monkeypatch.setenv("JUPYTER_SHM_SPILL_DIR", "off")
     with Store(capacity="20MiB") as store:
         storm = Storm(store, new_peer, may_be_full=True)
         for _ in range(3):
             storm.work(8, lambda: storm.kill_every(8))
 
         assert sum(report.full for report in storm.end()) > 10
+
+
+@pytest.mark.slow
+def test_objects_that_leave_for_the_disk_are_where_they_should_be_whoever_is_killed(runtime_folder, new_peer):
+    with Store(capacity="20MiB") as store:
+        storm = Storm(store, new_peer, may_be_full=True)
+        most = 0
+        for _ in range(3):
+            storm.work(8, lambda: storm.kill_every(8))
+            most = max(most, store.stats().spilled_objects)
+
+        storm.end()
+        assert most > 0
+        assert eventually(lambda: spill_bytes(store.stats().pid) == 0)
 
 
 def test_the_values_of_the_storm_would_show_a_mixed_up_byte():

@@ -1,32 +1,68 @@
-"""Where nothing is spilled, and why; memory and disk that are given back; puts under a limit."""
+"""Who waits for the disk, who does not, where there is none, and memory that is the machine's again."""
 
 from __future__ import annotations
 
-import time
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from crowding import CAPACITY, MEGA, NAMES, full, is_full, spilled, spiller_of
 from peers import PeerError, heap_bytes, kill_store, spill_heap
-from spills import CAPACITY, MEGA, NAMES, full, is_full, spilled
 
 from jupyter_shm import errors
 from jupyter_shm.client.store import Store
 from jupyter_shm.testing.private import eventually
 
-
-@pytest.fixture
-def small(runtime_folder):
-    """A store of 64 MiB."""
-    with Store(capacity=CAPACITY) as store:
-        yield store
+# --- waiting ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def crowded(small):
-    """The same with twelve objects, of which eight fit."""
-    for value, name in enumerate(NAMES):
-        small.put(full(value), name)
-    return small
+def test_while_one_put_waits_for_the_disk_everybody_else_goes_on(crowded, new_peer, runtime_folder):
+    peer = new_peer()
+    spiller = spiller_of(runtime_folder)
+    os.kill(spiller, signal.SIGSTOP)
+    try:
+        peer.send("store.put(np.full(5_000_000, 77), 'late').version")
+        for n in range(300):
+            crowded.put(n, "small")
+            assert crowded.get("small") == n
+            assert is_full(crowded.get(NAMES[n % 12])[:100], n % 12)
+        assert "late" not in crowded
+    finally:
+        os.kill(spiller, signal.SIGCONT)
+
+    assert peer.answer() == 1
+    assert is_full(crowded.get("late"), 77)
+
+
+def test_a_put_that_is_interrupted_while_it_waits_leaves_nothing(crowded, new_peer, runtime_folder):
+    peer = new_peer()
+    spiller = spiller_of(runtime_folder)
+    os.kill(spiller, signal.SIGSTOP)
+    peer.send("""
+        import signal, threading
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+        try:
+            store.put(np.full(5_000_000, 77), 'late')
+            got = 'put'
+        except KeyboardInterrupt:
+            got = 'interrupted'
+        got
+    """)
+    got = peer.answer()
+    os.kill(spiller, signal.SIGCONT)
+
+    assert got == "interrupted"
+    assert eventually(lambda: crowded.stats().reserved == 0 or peer("store._session.cutter.let_go()"))
+    assert "late" not in crowded
+    peer("""
+        def late():
+            try:
+                return store.put(np.full(5_000_000, 78), 'late').version
+            except shm.errors.StoreFullError:
+                return 0  # the disk, which stood still, has not been seen to move yet
+    """)
+    assert eventually(lambda: peer("late()") == 1)
 
 
 # --- where nothing is spilled -------------------------------------------------------------------------------------------
@@ -93,8 +129,15 @@ def test_a_disk_that_is_full_refuses_the_put_and_loses_nothing(runtime_folder, n
             assert is_full(store.get(f"n{value}"), value)
         assert store.stats().starts == 1
         store.delete("n0")
-        time.sleep(1.1)  # the store believes for a second that the disk is full
-        store.put(full(99), "n99")
+
+        def fits() -> bool:
+            try:
+                store.put(full(99), "n99")
+            except errors.StoreFullError:
+                return False
+            return True
+
+        assert eventually(fits), "the disk has room again, which is found out a second later"
     starter.close()
 
 

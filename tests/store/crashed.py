@@ -140,6 +140,7 @@ class Revived(PureStore):
         spans = [(one.offset, one.offset + one.extent) for one in self.ledger.objects.values() if not one.is_spilled]
         for entry in self.ledger.reservations.values():
             spans += entry.spans() if isinstance(entry, Nursery) else [(entry.offset, entry.offset + entry.extent)]
+        spans = [(start, stop) for start, stop in spans if start < stop]  # a nursery that is used up is nowhere
         assert all(stop <= action.offset or end <= start for start, stop in spans), "bytes are lost"
 
 

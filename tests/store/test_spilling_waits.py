@@ -8,11 +8,13 @@ from pure_store import MIB, PureClient, PureStore, reason
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
+from jupyter_shm.store import survey as survey_module
 from jupyter_shm.store.admission import ROOM_PATIENCE
 from jupyter_shm.store.extents import LARGE, PAGE
 from jupyter_shm.store.reclaim import GRACE
 from jupyter_shm.store.spillspace import ADDRESSES, SpillSpace
 from jupyter_shm.store.survey import PART, Survey
+from jupyter_shm.tables.layout import DYING
 
 
 @pytest.fixture
@@ -269,3 +271,81 @@ def test_there_is_room_as_the_limit_says_where_there_is_a_file():
     assert (space.is_open, space.room) == (True, 6 * PAGE)
     space.limit = PAGE
     assert space.room == 0
+
+
+# --- everything -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_nobody_uses_can_have_everything_leave_that_may(
+    store: PureStore, client: PureClient, other: PureClient
+):
+    ids = fill_all(client, "abc")
+    other.lease("b")
+    small = fill(client, "small", PAGE)
+    store.core.admission.unload(is_wanted=True)
+    store.advance(5.0)
+    assert spilled(store) == {"a", "c"}
+
+    other.let_go(ids["b"])
+    store.advance(5.0)
+    assert spilled(store) == {"a", "b", "c"}
+    assert not store.ledger.objects[small].is_spilled
+    store.core.admission.unload(is_wanted=False)
+    fill(client, "d")
+    store.advance(5.0)
+    assert spilled(store) == {"a", "b", "c"}
+
+
+def test_what_others_have_dropped_is_known_before_a_put_is_refused(
+    store: PureStore, client: PureClient, other: PureClient
+):
+    """The ring that tells of it is read, although the store was about to look at it a little later."""
+    store = PureStore(64 * MIB, heap_nbytes=256 * MIB)
+    client, other = store.connect(), store.connect()
+    nursery = other.nursery(slots=8)
+    id = other.announce(nursery.cut(b"x"))
+    big = client.reserve(64 * MIB - 2 * (64 << 10))
+    client.commit(big, client.fill(big, b"x"), "big")
+    store.advance(0.001)
+    other.write_drop(id)
+    assert other.is_looked_at
+
+    client.post(m.Reserve, 2 * (64 << 10))
+    store.work()
+
+    assert store.state_of(id) == DYING
+
+
+def test_in_a_store_of_very_many_objects_small_ones_are_only_counted(
+    store: PureStore, client: PureClient, other: PureClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(survey_module, "THOROUGH", 3)
+    fill_all(client, "ab")
+    for name in "cd":
+        fill(client, name, PAGE)
+        other.lease(name)
+    other.lease("a")
+    survey = Survey(store.ledger, store.core.holders, store.now)
+    survey.go_on()
+
+    assert (survey.busy, survey.spillable) == (SIZE, SIZE)
+    assert survey.published[client.id] == 2 * SIZE + 2 * PAGE
+    assert survey.read[other.id] == SIZE
+
+
+def test_a_put_into_a_store_whose_capacity_was_lowered_counts_what_is_above_it(
+    store: PureStore, client: PureClient, other: PureClient
+):
+    store = PureStore(8 * MIB, disk=64 * MIB)
+    client, other = store.connect(), store.connect()
+    for name in "abcdef":
+        fill(client, name, MIB)
+        other.lease(name)
+    fill(client, "g", MIB)
+    client.ask(m.SetCapacity, 6 * MIB)
+    store.copies = False
+
+    answer = client.ask(m.Reserve, MIB)
+
+    assert reason(answer) == "full"
+    assert (answer.figures.used, answer.figures.capacity, answer.figures.spillable) == (7 * MIB, 6 * MIB, MIB)

@@ -1,4 +1,4 @@
-"""What tests of spilling put, and how they see where it is."""
+"""A store in which not everything has room that is put there, and what tests of it ask."""
 
 from __future__ import annotations
 
