@@ -237,16 +237,11 @@ class Core:
     def settle(self, now: float) -> list[Action]:
         """All sockets were drained: free what can be freed, and decide about those who wait for room."""
         self._stamp(now)
-<<<<<<< HEAD
-        actions = self._nurseries.read_all(now) if self._asking else self._nurseries.look(now)
-        actions += [*self._lifetimes.look(now), *self.references.look(now), *self._reclaim.look(now)]
-        actions += self.references.heed(self._reclaim.take_returning(), self._reclaim.take_let_go())
-=======
         # Who waits for room is not refused before it is known what others have dropped.
         actions = self._nurseries.read_all(now) if self.is_asked else []
         actions += self._nurseries.look(now)
-        actions += self._reclaim.look(now)
->>>>>>> ff1d05730f3d69e18d989dbadad9a54ad0d6e9dc
+        actions += [*self._lifetimes.look(now), *self.references.look(now), *self._reclaim.look(now)]
+        actions += self.references.heed(self._reclaim.take_returning(), self._reclaim.take_let_go())
         actions += self._spilling.look(now)
         self.ledger.warm.settle(now)
         for client, request, found in self.admission.retry(now):
