@@ -85,7 +85,7 @@ class Admission:
         self.missing = 0
         self._shrink_at = self._shrink_since = 0.0
         self._is_shrinking = False  # a look at all objects is not over
-        self._is_unloading = False
+        self._unloading_since = math.inf
 
     def ask(self, client: Client, request: m.Reserve, now: float) -> Reservation | None:
         """Grant an extent; ``None``: it waits."""
@@ -167,10 +167,17 @@ class Admission:
             times.append(self._shrink_at)
         return times
 
-    def unload(self, is_wanted: bool) -> None:
-        """Let everything leave that can, or no more than has to; safe to say again."""
-        if is_wanted != self._is_unloading:
-            self._is_unloading, self._shrink_at = is_wanted, 0.0
+    def unload(self, now: float) -> None:
+        """Let everything leave that can, until it has, or the disk fails, or somebody says ``keep``."""
+        self._unloading_since, self._shrink_at = now, 0.0
+
+    def keep(self) -> None:
+        """Let no more leave than has to."""
+        self._unloading_since = math.inf
+
+    @property
+    def _is_unloading(self) -> bool:
+        return self._unloading_since < math.inf
 
     @property
     def _excess(self) -> int:
@@ -187,8 +194,13 @@ class Admission:
         """More is used than is to be: look now and then who can leave."""
         if now >= self._shrink_at and not self._is_shrinking:
             self._shrink_since = now
-        self._is_shrinking = not self._spilling.survey(self._shrink_since, now).is_over
+        survey = self._spilling.survey(self._shrink_since, now)
+        self._is_shrinking = not survey.is_over
         self._shrink_at = now if self._is_shrinking else self._shrink_since + SHRINK
+        can_go_on = not survey.is_over or survey.spillable or survey.busy or self._spilling.is_at_work
+        if self._is_unloading and (not can_go_on or self._spilling.has_failed(self._unloading_since)):
+            self.keep()
+            self.missing = self._excess
 
     def _is_taken(self, now: float) -> bool:
         """Is whatever becomes free somebody's, who has waited for it for long?"""

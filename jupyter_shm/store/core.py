@@ -36,7 +36,7 @@ from .aftermath import Aftermath
 from .clients import Client, Clients
 from .commits import Commits
 from .entries import Nursery
-from .history import DELETE, History
+from .history import DELETE, SPILL, History
 from .holders import Holders
 from .inquiries import Identity, Inquiries
 from .ledger import Ledger, Object, Reservation
@@ -90,11 +90,13 @@ class Core:
         self.inquiries = Inquiries(ledger, holders, self.clients, identity)
         self.history = History(now)
         self._watchers = Watchers(self.history)
+        self._spilling.told = lambda object: self.history.note(SPILL, object, "")
         self.linger = Linger()
         self._welcomes = Welcomes(ledger, self.clients, self.linger, identity)
         self._identity = identity
         self._idle_since = now
         self._asking: list[Client] = []
+        self._gives_back = False  # memory, in what the last ``settle`` has told to do, while somebody waits for room
         self._reclaim = Reclaim(ledger, holders)
         self.references = References(ledger, holders, self.clients, self.history, self._condemn)
         self._lifetimes = Lifetimes(ledger, self.clients, self.history, self._condemn)
@@ -138,6 +140,7 @@ class Core:
         """
         self._stamp(now)
         if isinstance(message, m.Hello):
+            self.admission.keep()
             return self._welcomes.hello(conn, message, now)
         client = self.clients.get(conn)
         if client is None:
@@ -244,19 +247,27 @@ class Core:
         actions += self.references.heed(self._reclaim.take_returning(), self._reclaim.take_let_go())
         actions += self._spilling.look(now)
         self.ledger.warm.settle(now)
-        for client, request, found in self.admission.retry(now):
-            if isinstance(found, Shortage):
-                actions += refused(client, request.number, "full", found.text, found.figures)
-            else:
-                actions += self._granted(client, request, found)
-        actions += self._spilling.make_room(self.admission.missing, now)
+        # The machine has what is given back only when these actions were carried out: the next call decides.
+        self._gives_back = self.admission.has_waiting and any(type(action) is Punch for action in actions)
+        if not self._gives_back:
+            actions += self._decide(now)
         if self.ledger.objects or self.clients:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
             actions.append(Exit(f"no client and no object for {IDLE_EXIT:.0f} seconds"))
         if self.ledger.objects and not self.clients and self.linger.look(now):
-            actions += self._retreat(now)
+            self._retreat(now)
         return [*actions, *self._punch_spoilt(), *self._warm_next(now), *self._watchers.tell(now)]
+
+    def _decide(self, now: float) -> list[Action]:
+        """About those who wait for room."""
+        actions: list[Action] = []
+        for client, request, found in self.admission.retry(now):
+            if isinstance(found, Shortage):
+                actions += refused(client, request.number, "full", found.text, found.figures)
+            else:
+                actions += self._granted(client, request, found)
+        return actions + self._spilling.make_room(self.admission.missing, now)
 
     def warmed(self, huge: int, present: int) -> list[Action]:
         """The warmer has told what came of a ``Warm``.
@@ -293,14 +304,10 @@ class Core:
         self._reclaim.stamp(now)
         self._nurseries.stamp(now)
 
-    def _retreat(self, now: float) -> list[Action]:
+    def _retreat(self, now: float) -> None:
         """Nobody was there for long: take no more memory than the objects need, and as little of that as can be."""
         self.ledger.warm.retreat(now)
-        return self._spill_unpinned(now)
-
-    def _spill_unpinned(self, _now: float) -> list[Action]:
-        """The hook for what is not pinned to go to disk when nobody was there for long."""
-        return []
+        self.admission.unload(now)
 
     def _punch_spoilt(self) -> list[Action]:
         return [Punch(offset, nbytes) for offset, nbytes in self.ledger.warm.take_spoilt()]
@@ -313,7 +320,7 @@ class Core:
     def deadline(self, now: float) -> float | None:
         """When to drain, ``answer`` and ``settle`` at the latest, in the clock's seconds; ``None``: after an event."""
         self._stamp(now)
-        if self._asking:
+        if self._asking or self._gives_back:
             return now
         times: list[float | None] = [*self.admission.deadlines(now), self.ledger.warm.deadline(now)]
         times += [self._reclaim.next_look(), self._nurseries.next_look(), self._spilling.next_look()]

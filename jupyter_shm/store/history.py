@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .entries import Object
 
 PUBLISH, OVERWRITE, DELETE, EXPIRE, DEATH = "publish", "overwrite", "delete", "expire", "death"
-PIN, UNPIN, TERM, SPILL, UNSPILL, RESTART = "pin", "unpin", "ttl", "spill", "unspill", "restart"
+PIN, UNPIN, TERM, SPILL, RESTART = "pin", "unpin", "ttl", "spill", "restart"
 """Kinds of events.  DEATH: a client is gone, and one for each object that it took along; TERM: a name was given another
 time to live; RESTART: another store process goes on, and knows nothing of what was before."""
 

@@ -30,7 +30,7 @@ class Overflow:
         self._core = core
         self._epoll = epoll
         self._spiller = Spiller(heap, spill)
-        self._registered = -1
+        self._registered = (-1, 0)  # descriptor and process: the next one may have the same number
         self._before = 0  # bytes that the copy under way had moved when it was told of last
         if spill >= 0:
             self._tidy(os.fstat(spill))
@@ -47,7 +47,7 @@ class Overflow:
     @property
     def fd(self) -> int:
         """Ready when ``hear`` has something to do; -1 while no spiller runs."""
-        return self._registered
+        return self._registered[0]
 
     def spill(self, action: Spill) -> list[Action]:
         """Have the spiller begin; what is to be done if there is none."""
@@ -74,10 +74,11 @@ class Overflow:
         return is_asked
 
     def _watch(self) -> None:
-        if self._spiller.fd != self._registered:
-            self._registered = self._spiller.fd
-            if self._registered >= 0:
-                self._epoll.register(self._registered, select.EPOLLIN)
+        current = (self._spiller.fd, self._spiller.pid)
+        if current != self._registered:
+            self._registered = current
+            if self.fd >= 0:
+                self._epoll.register(self.fd, select.EPOLLIN)
 
     def _told(self, told: Told) -> list[Action]:
         if told.order.kind != spiller.COPY:

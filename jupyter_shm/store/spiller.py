@@ -126,8 +126,8 @@ class Spiller:
     def hear(self) -> list[Told]:
         """What the spiller has told since the last call.
 
-        When it has died, copies that are outstanding come back as failed, and whatever else was to be done is told to
-        the next one.
+        When it has died, whatever was to be done is told to the next one; when there is no next one, copies that are
+        outstanding come back as failed.
         """
         heard: list[Told] = []
         while self._sock is not None:
@@ -135,7 +135,7 @@ class Spiller:
             if packet is None:
                 break
             if packet == packets.END:
-                heard += self._bury()
+                self._bury()
                 break
             kind, moved, number, limit = _REPORT.unpack(packet.data)
             order = self._sent[0] if kind == MOVED else self._sent.popleft()
@@ -143,7 +143,7 @@ class Spiller:
                 self._deaths = 0
             heard.append(Told(kind, order, moved, os.strerror(number) if number else "", limit))
         self._send()
-        return heard
+        return heard if self._sock is not None else heard + self._lose()
 
     def stop(self) -> None:
         """End the spiller for good, and wait for the end of its step.  Safe to call again."""
@@ -153,6 +153,7 @@ class Spiller:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
             self._bury()
+        self._queue.clear()
 
     def _start(self) -> bool:
         if self._sock is not None or self.has_ended:
@@ -175,8 +176,8 @@ class Spiller:
                 return  # it has died, which `hear` notices
             self._sent.append(self._queue.popleft())
 
-    def _bury(self) -> list[Told]:
-        """Reap it; what was outstanding and cannot be told to another."""
+    def _bury(self) -> None:
+        """Reap it; what was outstanding is the next one's."""
         assert self._sock is not None
         self._sock.close()
         self._sock = None
@@ -187,8 +188,10 @@ class Spiller:
         self._queue.extendleft(reversed(self._sent))
         self._sent.clear()
         self._has_died()
+
+    def _lose(self) -> list[Told]:
+        """There is no spiller: the copies that nobody makes.  Holes wait for the next one, if there will be one."""
         lost = [order for order in self._queue if order.kind == COPY]
-        # A hole that is made twice harms nobody; but who asked for a copy must not wait for the third process.
         self._queue = deque([] if self.has_ended else (order for order in self._queue if order.kind != COPY))
         return [Told(FAILED, order, 0, "the process that spills objects has died", 0) for order in lost]
 

@@ -212,6 +212,10 @@ class Spilling:
         """Is there any use in beginning a copy?"""
         return self._ledger.spill.is_open and now >= self._failed_at + FRESH
 
+    def has_failed(self, since: float) -> bool:
+        """Has a copy failed at this time or later, or can there be none at all?"""
+        return self._failed_at >= since or not self._ledger.spill.is_open
+
     def has_stalled(self, now: float) -> bool:
         """Does a copy move no bytes?"""
         return self._copying is not None and now >= self._moved_at + STALLED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from peers import heap_bytes
+from peers import heap_bytes, spill_bytes
 from store_processes import stores_of
 
 from jupyter_shm import errors
@@ -15,7 +15,7 @@ from jupyter_shm.testing.private import eventually
 def test_a_store_that_nobody_is_connected_to_gives_its_reserve_back(runtime_folder, monkeypatch):
     monkeypatch.setenv("JUPYTER_SHM_LINGER", "0.2s")
     with Store(capacity="256MiB") as store:
-        store.put(np.arange(100_000), "x")
+        store.put(np.arange(100_000), "x", pin=True)
         stats = store.stats()
         assert eventually(lambda: heap_bytes(stats.pid) > stats.used + (8 << 20)), "nothing was made ready"
 
@@ -25,6 +25,22 @@ def test_a_store_that_nobody_is_connected_to_gives_its_reserve_back(runtime_fold
     with Store(start=False) as store:
         assert store.get("x").sum() == 4_999_950_000
         assert eventually(lambda: store.stats().reserve > 0)
+
+
+def test_what_is_not_pinned_is_on_disk_when_nobody_has_come_for_long(runtime_folder, monkeypatch):
+    monkeypatch.setenv("JUPYTER_SHM_LINGER", "0.2s")
+    with Store(capacity="256MiB") as store:
+        store.put(np.arange(100_000), "x")
+        store.put(np.arange(100_000), "pinned", pin=True)
+        pid, used = store.stats().pid, store.stats().used
+
+    assert eventually(lambda: 0 < heap_bytes(pid) < used)
+    assert eventually(lambda: spill_bytes(pid) >= 800_000)
+
+    with Store(start=False) as store:
+        assert [(info.name, info.state) for info in store.list()] == [("x", "spilled"), ("pinned", "live")]
+        assert store.get("x").sum() == store.get("pinned").sum() == 4_999_950_000
+        assert [(event.kind, event.name) for event in store.events()][-1] == ("spill", "x")
 
 
 def test_a_wrong_setting_is_told_to_whoever_starts_the_store(runtime_folder, monkeypatch):

@@ -11,7 +11,7 @@ from pure_store import PureStore
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.reclaim import GRACE
-from jupyter_shm.tables.layout import DYING, FREE, KERNEL_LIFETIME, LIVE, PINNED, slot_of
+from jupyter_shm.tables.layout import DYING, FREE, KERNEL_LIFETIME, LIVE, PINNED, SPILLED, object_id, slot_of
 from jupyter_shm.tables.prefix import pack_prefix
 from jupyter_shm.tables.ring import COMMIT
 
@@ -45,6 +45,8 @@ class CoreModel(RuleBasedStateMachine):
             self.dying[action.slot] = self.store.now
         elif isinstance(action, a.SetState) and action.state == FREE and action.slot in self.dying:
             assert self.store.now - self.dying.pop(action.slot) >= GRACE * 0.999, "a grace was cut short"
+        elif isinstance(action, a.SetState) and action.state == SPILLED:
+            self._note("spill", object_id(action.slot, action.generation))
         for name in NAMES:
             data = self.store.bytes_of(name)
             if data is not None:

@@ -35,6 +35,23 @@ def test_a_cancelled_reservation_is_given_back(store: PureStore, client: PureCli
     assert store.ledger.reserved == 0
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_object_that_ends_in_one_look_with_what_contains_it_stays_ended(
+    store: PureStore, client: PureClient, is_first: bool
+):
+    inner = client.put("")
+    outer = client.publish("outer", b"data", (inner.id,))
+    ends = [lambda: client.send(m.Cancel(inner.number)), lambda: client.ask(m.Delete, "outer", 0)]
+
+    for end in ends if is_first else reversed(ends):
+        end()
+    assert [store.state_of(id) for id in (inner.id, outer)] == [DYING, DYING]
+    store.advance_to_rest()
+
+    assert [store.state_of(id) for id in (inner.id, outer)] == [FREE, FREE]
+    store.ledger.check()
+
+
 def test_a_cancelled_anonymous_commit_is_undone_and_a_named_one_is_not(store: PureStore, client: PureClient):
     anonymous = client.put("")
     named = client.put("x")

@@ -8,6 +8,7 @@ import pytest
 from pure_store import MIB, PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
+from jupyter_shm.store import actions as a
 from jupyter_shm.store.admission import ROOM_PATIENCE
 from jupyter_shm.store.extents import PAGE
 from jupyter_shm.store.reclaim import GRACE
@@ -180,6 +181,29 @@ def test_a_put_that_the_machine_has_no_memory_for_is_refused_with_the_machines_f
 
     assert "only 20.0 KiB of memory left" in text
     assert isinstance(client.ask(m.Reserve, 5 * PAGE), m.Reserved)
+
+
+def test_what_the_machine_gets_back_in_the_same_moment_is_there_for_a_put_that_waits(
+    store: PureStore, client: PureClient
+):
+    left = [CAPACITY]
+
+    def note(action: a.Action) -> None:
+        if isinstance(action, a.Punch):
+            left[0] += action.nbytes
+
+    store.on_action = note
+    store.core.admission.room = lambda _: left[0]
+    fill(client, "a", CAPACITY // 2)
+    left[0] -= CAPACITY // 2
+    fill(client, "b", CAPACITY // 4)
+    left[0] -= CAPACITY // 4
+
+    client.ask(m.Delete, "a", 0)
+    number = client.post(m.Reserve, CAPACITY // 2)
+    store.advance_to_rest()
+
+    assert isinstance(client.take_answer(number), m.Reserved)
 
 
 def test_a_heap_without_a_gap_is_told_from_a_full_store():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pure_store import PureClient, PureStore
+from pure_spill import fill, fill_all, spilled
+from pure_store import MIB, PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store.extents import HUGE, PAGE
@@ -14,15 +15,22 @@ WARM = 2 * HUGE
 
 
 @pytest.fixture
-def retreats(store: PureStore, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When what is not pinned was to be spilled."""
+def store() -> PureStore:
+    """Room for four objects, and a disk for many."""
+    return PureStore(64 * MIB, disk=64 * MIB)
+
+
+@pytest.fixture
+def retreats(store: PureStore) -> list[float]:
+    """When the reserve was given up because nobody had come for long."""
     times: list[float] = []
+    retreat = store.ledger.warm.retreat
 
-    def spill_unpinned(now: float) -> list[object]:
+    def note(now: float) -> None:
         times.append(now)
-        return []
+        retreat(now)
 
-    monkeypatch.setattr(store.core, "_spill_unpinned", spill_unpinned)
+    store.ledger.warm.retreat = note  # type: ignore[method-assign]
     return times
 
 
@@ -118,6 +126,59 @@ def test_the_reserve_is_given_back_and_not_made_again_before_somebody_comes(stor
     newcomer = store.connect()
     warm_up(store)
     assert isinstance(newcomer.put("y"), m.Committed)
+
+
+def test_what_is_not_pinned_leaves_for_the_disk_and_then_the_store_sleeps(store: PureStore, client: PureClient):
+    fill_all(client, "abc")
+    small = fill(client, "small", PAGE)
+    client.ask(m.Pin, "b", 0, True)
+    client.hang_up()
+    store.advance(LINGER - 1)
+    assert spilled(store) == set()
+
+    store.advance(60.0)
+
+    assert spilled(store) == {"a", "c"}
+    assert not store.ledger.objects[small].is_spilled
+    assert store.core.deadline(store.now) is None
+    newcomer = store.connect()
+    fill(newcomer, "d")
+    store.advance(60.0)
+    assert spilled(store) == {"a", "c"}
+
+
+@pytest.mark.parametrize("trouble", ["Input/output error", "No space left on device"])
+def test_a_disk_that_takes_nothing_does_not_keep_it_awake(store: PureStore, client: PureClient, trouble: str):
+    fill_all(client, "abc")
+    client.hang_up()
+    if trouble.startswith("No"):
+        store.disk = 0
+    store.copies = False
+    store.advance(LINGER)
+    assert store.copying
+    store.copied(trouble)
+    store.copies = True
+
+    store.advance(60.0)
+
+    assert store.core.deadline(store.now) is None
+
+
+def test_who_comes_while_they_leave_finds_them_in_memory(store: PureStore, client: PureClient):
+    fill_all(client, "abc")
+    client.hang_up()
+    store.copies = False
+    store.advance(LINGER)
+    assert store.copying
+
+    newcomer = store.connect()
+    newcomer.lease("a")
+    newcomer.lease("b")
+    newcomer.lease("c")
+    store.copies = True
+    store.advance(60.0)
+
+    assert spilled(store) == set()
 
 
 def test_the_end_is_said_once():

@@ -282,7 +282,7 @@ def test_a_store_that_nobody_uses_can_have_everything_leave_that_may(
     ids = fill_all(client, "abc")
     other.lease("b")
     small = fill(client, "small", PAGE)
-    store.core.admission.unload(is_wanted=True)
+    store.core.admission.unload(store.now)
     store.advance(5.0)
     assert spilled(store) == {"a", "c"}
 
@@ -290,7 +290,7 @@ def test_a_store_that_nobody_uses_can_have_everything_leave_that_may(
     store.advance(5.0)
     assert spilled(store) == {"a", "b", "c"}
     assert not store.ledger.objects[small].is_spilled
-    store.core.admission.unload(is_wanted=False)
+    store.core.admission.keep()
     fill(client, "d")
     store.advance(5.0)
     assert spilled(store) == {"a", "b", "c"}
