@@ -177,15 +177,20 @@ class Watcher:
             while not self.is_over:
                 if self._connect():
                     self._listen()
-                    self._hang_up()
+                    self._let_go()
                 if not self.is_over:
                     self._pause()
         except Exception:
             log.exception("the watch of the store %r has ended", self.name)
         finally:
-            with self._lock:
+            with opening, self._lock:
                 self.is_over = True
                 self._close()
+
+    def _let_go(self) -> None:
+        """Close the connection.  A child that is forked meanwhile would close it, too, or whoever has its number then."""
+        with opening:
+            self._hang_up()
 
     def _close(self) -> None:
         self._hang_up()
@@ -228,7 +233,7 @@ class Watcher:
             if self._delay == LAST_DELAY and not self._is_refused:
                 log.warning("the store %r cannot be watched now: %s", self.name, error)
                 self._is_refused = True
-            self._hang_up()
+            self._let_go()
             return False
         else:
             return True
@@ -244,8 +249,9 @@ class Watcher:
             if self._folder is None:
                 self._wait(None, LOOK_EVERY)
         elif self._wait(self._folder, None):
-            self._folder.close()
-            self._folder = None
+            with opening:
+                self._folder.close()
+                self._folder = None
             self._delay = 0.0
 
     def _listen(self) -> None:

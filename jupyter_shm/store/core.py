@@ -90,7 +90,7 @@ class Core:
         self.inquiries = Inquiries(ledger, holders, self.clients, identity)
         self.history = History(now)
         self._watchers = Watchers(self.history)
-        self._spilling.told = lambda object: self.history.note(SPILL, object, "")
+        self._spilling.told = lambda one: self.history.note(SPILL, one, "")
         self.linger = Linger()
         self._welcomes = Welcomes(ledger, self.clients, self.linger, identity)
         self._identity = identity

@@ -457,7 +457,7 @@ def test_forks_at_any_moment_leave_neither_sockets_nor_threads(store):
     thread = threading.Thread(target=watch_again_and_again)
     thread.start()
     try:
-        for _ in range(20):
+        for _ in range(200):
             assert forked(lambda: [watcher._sock for watcher in watching._watchers if watcher._sock]) == []
     finally:
         done.set()
