@@ -37,9 +37,14 @@ class Clients:
 
     Args:
         last: The highest id that was ever given to a client.
+
+    Attributes:
+        users: How many are there to do more than to watch.  A page that somebody left open is told of changes for days:
+            it must neither keep an empty store running nor let a full one hog memory.
     """
 
     def __init__(self, last: int = 0) -> None:
+        self.users = 0
         self._last = last
         self._by_conn: dict[int, Client] = {}
         self._by_id: dict[int, Client] = {}
@@ -97,8 +102,10 @@ class Clients:
         if client is not None:
             del self._by_id[client.id]
             self._free_rows.append(client.row)
+            self.users -= not client.hello.watches
         return client
 
     def _add(self, client: Client) -> Client:
         self._by_conn[client.conn] = self._by_id[client.id] = client
+        self.users += not client.hello.watches
         return client

@@ -251,11 +251,11 @@ class Core:
         self._gives_back = self.admission.has_waiting and any(type(action) is Punch for action in actions)
         if not self._gives_back:
             actions += self._decide(now)
-        if self.ledger.objects or self.clients:
+        if self.ledger.objects or self.clients.users:
             self._idle_since = now
         elif now >= self._idle_since + IDLE_EXIT:
             actions.append(Exit(f"no client and no object for {IDLE_EXIT:.0f} seconds"))
-        if self.ledger.objects and not self.clients and self.linger.look(now):
+        if self.ledger.objects and not self.clients.users and self.linger.look(now):
             self._retreat(now)
         return [*actions, *self._punch_spoilt(), *self._warm_next(now), *self._watchers.tell(now)]
 
@@ -325,7 +325,7 @@ class Core:
         times: list[float | None] = [*self.admission.deadlines(now), self.ledger.warm.deadline(now)]
         times += [self._reclaim.next_look(), self._nurseries.next_look(), self._spilling.next_look()]
         times += [self.references.next_look(), self._lifetimes.next_look(), self._watchers.deadline()]
-        if not self.clients:
+        if not self.clients.users:
             times.append(self.linger.deadline(now) if self.ledger.objects else self._idle_since + IDLE_EXIT)
         return min((time for time in times if time is not None), default=None)
 
@@ -472,7 +472,7 @@ class Core:
         return [*self._nurseries.read_all(now), *self._watchers.answer(client, request, now)]
 
     def _stop(self, client: Client, request: m.Stop, _now: float) -> list[Action]:
-        others = [other.hello for other in self.clients if other.hello.pid != client.hello.pid]
+        others = [one.hello for one in self.clients if one.hello.pid != client.hello.pid and not one.hello.watches]
         if others and not request.force:
             return [Send(client.conn, m.Refused(request.number, "in-use", report.in_use(others)))]
         return [Send(client.conn, m.Done(request.number)), Exit(f"pid {client.hello.pid} asked for it")]

@@ -31,8 +31,9 @@ class Welcomes:
 
     def hello(self, conn: int, hello: m.Hello, now: float) -> list[Action]:
         """Welcome a client; its lease table and its note come first."""
-        self._ledger.warm.note_put(now)  # the first one may come soon
-        self._linger.end()
+        if not hello.watches:
+            self._ledger.warm.note_put(now)  # the first one may come soon
+            self._linger.end()
         is_new = conn not in self._clients
         client = self._clients.admit(conn, hello) if is_new else self._clients[conn]
         if client is None:

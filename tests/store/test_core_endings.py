@@ -225,6 +225,23 @@ def test_other_connections_of_the_same_process_are_nobody_else(store: PureStore)
     assert isinstance(client.ask(m.Stop, False), m.Done)
 
 
+def test_who_only_watches_does_not_keep_others_from_stopping_the_store(store: PureStore, client: PureClient):
+    store.connect("jupyter-lab", watches=True)
+
+    assert isinstance(client.ask(m.Stop, False), m.Done)
+
+
+def test_who_only_watches_does_not_keep_an_empty_store(store: PureStore, client: PureClient):
+    store.connect("jupyter-lab", watches=True)
+    client.hang_up()
+    store.advance(IDLE_EXIT - 1)
+    assert store.exit is None
+
+    store.advance(1.5)
+
+    assert "600 seconds" in store.exit
+
+
 def test_an_empty_store_that_nobody_uses_ends(store: PureStore, client: PureClient):
     client.hang_up()
     store.advance(IDLE_EXIT - 1)

@@ -79,6 +79,20 @@ def test_a_client_that_comes_begins_the_time_anew(store: PureStore, client: Pure
     assert len(retreats) == 2
 
 
+def test_who_only_watches_is_no_client_that_is_waited_for(
+    store: PureStore, client: PureClient, retreats: list[float]
+):
+    client.put("x")
+    store.connect("jupyter-lab", watches=True)
+    client.hang_up()
+    gone = store.now
+    store.advance(LINGER - 1)
+    store.connect("jupyter-lab", watches=True).hang_up()
+    store.advance(10 * LINGER)
+
+    assert retreats == [pytest.approx(gone + LINGER)]
+
+
 def test_a_store_without_objects_does_not_linger_but_ends(store: PureStore, client: PureClient, retreats: list[float]):
     client.hang_up()
 
