@@ -106,10 +106,15 @@ class Watcher:
         name: Name of the store.
         paths: Its files.
         since: Number of the last event that nobody here is to be told of.
+        presence: Called in the thread: with True when the store is there and is being watched, with False when it is
+            not.  More than once with the same, perhaps.
     """
 
-    def __init__(self, name: str, paths: StorePaths, since: int) -> None:
+    def __init__(
+        self, name: str, paths: StorePaths, since: int, presence: Callable[[bool], Any] = lambda _is_there: None
+    ) -> None:
         self.name = name
+        self._presence = presence
         self.is_over = False
         self._paths = paths
         self._after = since
@@ -123,6 +128,7 @@ class Watcher:
         self._is_refused = False  # somebody is there, but could not be reached
         self._number = 0
         self._asked = 0  # number of the request that is not answered yet
+        self._is_new = False  # this connection has not been answered yet
         _watchers.add(self)
 
     def start(self) -> None:
@@ -179,6 +185,7 @@ class Watcher:
                     self._listen()
                     self._let_go()
                 if not self.is_over:
+                    self._presence(False)
                     self._pause()
         except Exception:
             log.exception("the watch of the store %r has ended", self.name)
@@ -257,6 +264,7 @@ class Watcher:
     def _listen(self) -> None:
         """Fetch what happened, whenever the store says that there is something; until it hangs up."""
         assert self._sock is not None
+        self._is_new = True  # from the first answer on, nothing that happens is missed
         if not self._ask():
             return
         while not self.is_over:
@@ -295,6 +303,9 @@ class Watcher:
         return False
 
     def _deliver(self, past: m.Past) -> None:
+        if self._is_new:
+            self._is_new = False
+            self._presence(True)
         self._after = past.last
         for event in events_of(past):
             for watch in self._watches:
