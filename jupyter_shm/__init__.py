@@ -98,6 +98,18 @@ def __dir__() -> Any:
     return sorted({*globals(), *__all__})
 
 
+def _jupyter_labextension_paths() -> Any:
+    """Where Jupyter finds the built JupyterLab extension of an editable installation."""
+    return [{"src": "labextension", "dest": "jupyter-shm"}]
+
+
+def _jupyter_server_extension_points() -> Any:
+    """What Jupyter Server loads: imported only there, it takes a second."""
+    from .server.application import ShmExtensionApp
+
+    return [{"module": "jupyter_shm", "app": ShmExtensionApp}]
+
+
 def _load_client() -> None:
     """Load what nearly everybody needs, unless this is no place for it."""
     # ``python -m`` says "-m" here while it looks for its module: that of the store, which lies in this package.
