@@ -248,14 +248,16 @@ class Watcher:
     def _pause(self) -> None:
         """There is no store, or it could not be reached: wait until it is worth another try."""
         self._delay = min(2 * self._delay, LAST_DELAY) or FIRST_DELAY
-        if self._delay < LAST_DELAY or self._is_refused:
-            self._wait(None, self._delay)
-        elif self._folder is None:
-            # It is tried once more before that is waited for: the store may have come before the watch.
+        seconds = self._delay if self._delay < LAST_DELAY or self._is_refused else None
+        if self._folder is None:
             self._folder = _watch_of(self._paths.socket.parent)
             if self._folder is None:
-                self._wait(None, LOOK_EVERY)
-        elif self._wait(self._folder, None):
+                self._wait(None, seconds or LOOK_EVERY)
+                return
+            if seconds is None:
+                return  # it is tried once more before that is waited for: the store may have come before the watch
+        # Before it waits for nothing else: a store that is being started has its file before it listens.
+        if self._wait(self._folder, seconds):
             with opening:
                 self._folder.close()
                 self._folder = None

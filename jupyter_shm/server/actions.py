@@ -7,18 +7,18 @@ from ..client.store import Store
 from ..errors import ObjectNotFoundError
 
 
-def set_pin(store: str | None, incarnation: int, id: int, is_pinned: bool) -> None:
+def set_pin(store: str, incarnation: int, id: int, is_pinned: bool) -> None:
     """Pin an object, or take the pin away; arguments and errors as ``delete``."""
     with Store(store, start=False) as connected:
         ref = _meant(connected, incarnation, id)
         (connected.pin if is_pinned else connected.unpin)(ref)
 
 
-def delete(store: str | None, incarnation: int, id: int) -> None:
+def delete(store: str, incarnation: int, id: int) -> None:
     """Take away the name of an object.
 
     Args:
-        store: Name of the store; ``None`` for the default one.
+        store: Name of the store.
         incarnation: Id of the store in which the page saw the object.
         id: Of the object: what was published under its name afterwards stays.
 

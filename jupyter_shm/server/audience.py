@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import NamedTuple, Protocol
 
-from ..panel.feed import Diff, State, change, encode
+from ..errors import ShmError
+from ..panel.feed import Diff, State, change, encode, fault_state
 from ..panel.follower import Follower
 
 
@@ -72,7 +74,13 @@ class Audience:
     def leave(self, page: Page) -> None:
         """A page looks no longer.  After the last one nothing runs and nothing is connected."""
         self._revisions.pop(page, None)
-        if not self._revisions and self._follower is not None:
+        if not self._revisions:
+            self.close()
+
+    def close(self) -> None:
+        """Tell nobody anything any more."""
+        self._revisions.clear()
+        if self._follower is not None:
             # In the thread: it waits for a look that has begun.
             self._executor.submit(self._follower.close)
             self._follower, self._news = None, None
@@ -101,7 +109,14 @@ class Audience:
                     loop.call_soon_threadsafe(self._take, follower, news)
 
         follower = self._follower = self._new_follower(told)
-        self._executor.submit(follower.start)
+
+        def start() -> None:
+            try:
+                follower.start()
+            except (ShmError, OSError) as error:  # there is no folder in which a store could be
+                told(fault_state(follower.name, 0, time.time(), str(error)))
+
+        self._executor.submit(start)
 
     def _take(self, follower: Follower, news: _News) -> None:
         if follower is self._follower:

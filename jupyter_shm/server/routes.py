@@ -11,8 +11,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -42,6 +42,19 @@ LONGEST = 1024
 Result = TypeVar("Result")
 
 
+class RefusedError(web.HTTPError):
+    """An answer that is an error, in a sentence for people.
+
+    Args:
+        status: Of HTTP.
+        text: The sentence, sent as it is: ``HTTPError`` would take a ``%`` in a name for its own.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(status)
+        self.text = text
+
+
 class Change(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a PATCH."""
 
@@ -68,23 +81,20 @@ class ShmHandler(ExtensionHandlerMixin, APIHandler):
         """Make a call that may wait, and let its errors be answers: the sentence, and a status that fits."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self.shm.executor, call, *arguments)
-        except FileNotFoundError as error:
-            raise web.HTTPError(404, str(error), reason="no store is running") from error
-        except ObjectNotFoundError as error:
-            raise web.HTTPError(404, str(error), reason="no such object") from error
+        except (FileNotFoundError, ObjectNotFoundError) as error:
+            raise RefusedError(404, str(error)) from error
         except InvalidArgumentError as error:
-            raise web.HTTPError(400, str(error)) from error
+            raise RefusedError(400, str(error)) from error
         except (ShmError, OSError) as error:
-            raise web.HTTPError(503, str(error)) from error
+            raise RefusedError(503, str(error)) from error
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer with the sentence as it is: ``HTTPError`` would take a ``%`` in a name for its own."""
+        """Answer with the sentence, if it is one of ours."""
         error = kwargs.get("exc_info", (None, None, None))[1]
-        cause = error.__cause__ if isinstance(error, web.HTTPError) else None
-        if cause is None:
+        if isinstance(error, RefusedError):
+            self.finish(msgspec.json.encode({"message": error.text}))
+        else:
             super().write_error(status_code, **kwargs)
-            return
-        self.finish(msgspec.json.encode({"message": str(cause), "reason": getattr(cause, "reason", "no-store")}))
 
 
 class StateHandler(ShmHandler):
@@ -94,7 +104,7 @@ class StateHandler(ShmHandler):
     @authorized
     async def get(self) -> None:
         """Look once, now."""
-        self.finish(await self.in_thread(_state, self.shm.store or None))
+        self.finish(await self.in_thread(_state, self.shm.store))
 
 
 class ObjectHandler(ShmHandler):
@@ -107,8 +117,8 @@ class ObjectHandler(ShmHandler):
         try:
             change = msgspec.json.decode(self.request.body, type=Change)
         except msgspec.DecodeError as error:
-            raise web.HTTPError(400, 'the body must be {"pinned": true} or {"pinned": false}') from error
-        await self.in_thread(actions.set_pin, self.shm.store or None, int(incarnation), int(id), change.pinned)
+            raise RefusedError(400, 'the body must be {"pinned": true} or {"pinned": false}') from error
+        await self.in_thread(actions.set_pin, self.shm.store, int(incarnation), int(id), change.pinned)
         self.set_status(204)
         self.finish()
 
@@ -116,7 +126,7 @@ class ObjectHandler(ShmHandler):
     @authorized
     async def delete(self, incarnation: str, id: str) -> None:
         """Take its name away."""
-        await self.in_thread(actions.delete, self.shm.store or None, int(incarnation), int(id))
+        await self.in_thread(actions.delete, self.shm.store, int(incarnation), int(id))
         self.set_status(204)
         self.finish()
 
@@ -152,8 +162,8 @@ class WatchHandler(ExtensionHandlerMixin, WebSocketMixin, WebSocketHandler, Jupy
     def open(self, *arguments: Any, **named: Any) -> None:
         """Tell where the server's files are, by which notebooks are found; then join those who look."""
         super().open(*arguments, **named)
-        root = os.path.abspath(os.path.expanduser(getattr(self.contents_manager, "root_dir", "") or "/"))
-        self.write_message(msgspec.json.encode({"kind": "server", "root": root}).decode())
+        root = Path(getattr(self.contents_manager, "root_dir", "/")).expanduser()
+        self.write_message(msgspec.json.encode({"kind": "server", "root": str(root)}).decode())
         self.shm.audience.join(self)
 
     def on_message(self, message: str | bytes) -> None:
@@ -181,12 +191,8 @@ class WatchHandler(ExtensionHandlerMixin, WebSocketMixin, WebSocketHandler, Jupy
             raise PageGoneError from error
 
 
-def _state(store: str | None) -> str:
-    look = Look(store)
-    try:
-        return encode(look(0))
-    finally:
-        look.close()
+def _state(store: str) -> str:
+    return encode(Look(store)(0))
 
 
 ROUTES = (
