@@ -11,12 +11,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
-from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized, ws_authenticated
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
@@ -151,7 +151,7 @@ class WatchHandler(ExtensionHandlerMixin, WebSocketMixin, WebSocketHandler, Jupy
         """Let the page in, if its user may read."""
         # @authorized would ask for "execute", which is what a websocket to a kernel needs.
         asked = self.authorizer.is_authorized(self, self.current_user, "read", self.auth_resource)
-        if not await ensure_async(asked):
+        if not (await asked if inspect.isawaitable(asked) else asked):
             raise web.HTTPError(403, f"User is not authorized to read on resource: {self.auth_resource}.")
         await super().get(*arguments, **named)
 
