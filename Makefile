@@ -1,7 +1,8 @@
 # Every verb of this project.  `make` alone lists them.
 #
 # Needed on the machine: Linux, a Python 3.10 or later that can make virtual environments, make, and the package
-# registries.  Everything else goes into .venv, and into .venv-3.x for other interpreters.
+# registries.  Everything else goes into .venv, and into .venv-3.x for other interpreters.  What browsers run is built
+# with the Node.js that is found, else with one that pip brings; its own checks (`make web`) want one on PATH.
 
 PYTHON       ?= python3
 VENV         ?= .venv
@@ -16,8 +17,12 @@ OTHER_PYTHON ?=
 
 PY     := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
-LINTED := jupyter_shm tests tools benchmarks notebooks
+LINTED := jupyter_shm tests tools benchmarks notebooks hatch_build.py
 LINTED := $(wildcard $(LINTED))
+
+# What hatch_build.py builds from: an environment older than these is installed anew.
+WEB_SOURCES := $(wildcard hatch_build.py labextension/*.json labextension/*.mjs labextension/yarn.lock) \
+    $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null)
 
 # Kernels must start in the environment that was just made.  JUPYTER_PATH would put another environment's "python3"
 # kernel in front of it, PYTHONPATH another environment's packages.
@@ -27,7 +32,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test suite notebooks test-slow test-all lint types format bench clean
+.PHONY: help venv demo test suite notebooks web test-slow test-all lint types format bench clean
 
 help:        ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +45,7 @@ venv: $(VENV)/.with-test        ## Make .venv with the package and everything fo
 demo: $(VENV)/.with-demo        ## Run the main job: two kernels share one array, and say what that saved
 	@$(VENV)/bin/jupyter-shm demo
 
-test: lint types suite notebooks        ## Everything that CI runs: lint, types, tests, notebooks
+test: lint types web suite notebooks        ## Everything that CI runs: lint, types, tests, notebooks
 
 suite: MARKED := not slow
 suite:        ## The tests alone, without the slow ones
@@ -63,6 +68,17 @@ suite test-slow: $(VENV)/.with-test
 
 notebooks: $(VENV)/.with-test        ## Run the notebooks and compare their outputs
 	@$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
+
+web: $(VENV)/.with-test        ## Style, types and tests of the TypeScript; left out where there is no Node.js
+	@set -eu; cd labextension; \
+	if ! command -v node >/dev/null; then \
+	    echo "No Node.js is on PATH: style, types and tests of the TypeScript are left out."; exit 0; \
+	fi; \
+	PATH="$(abspath $(VENV))/bin:$$PATH"; export PATH; \
+	if [ ! -e node_modules/.yarn-state.yml ] || [ yarn.lock -nt node_modules/.yarn-state.yml ]; then \
+	    echo "Installing what the TypeScript needs ..."; jlpm install --immutable >/dev/null; \
+	fi; \
+	jlpm lint; jlpm types; jlpm test
 
 test-all: $(VENV)/.with-test        ## Tests and notebooks on every interpreter that is found
 	@set -eu; found=$$($(PY) tools/interpreters.py all); \
@@ -87,12 +103,13 @@ bench: $(VENV)/.with-test        ## Measure us beside every peer, or those of PE
 
 clean:        ## Remove the environments and everything that was made
 	rm -rf .venv .venv-3.* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf labextension/node_modules labextension/lib labextension/.yarn jupyter_shm/labextension jupyter_shm/panel/static
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # --- environments -----------------------------------------------------------------------------------------------------
 # A stamp for each set of extras (.with-test, .with-demo, .with-runtime), older than pyproject.toml when that changed.
 
-$(VENV)/.with-%: pyproject.toml | $(PY)
+$(VENV)/.with-%: pyproject.toml $(WEB_SOURCES) | $(PY)
 	@echo "Installing jupyter_shm ($*) into $(VENV) ..."
 	@$(PY) -m pip install $(PIP_FLAGS) --editable '.$(if $(filter runtime,$*),,[$*])'
 	@touch $@
