@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from .client.refs import ObjectRef
     from .client.store import Store
     from .errors import ShmError
-    from .magics import load_ipython_extension, unload_ipython_extension
+    from .extension import load_ipython_extension, unload_ipython_extension
+    from .panel.widget import Panel
 
 __version__ = "0.1.0"
 
@@ -55,8 +56,9 @@ _HOMES = {
     "ObjectRef": "client.refs",
     "Store": "client.store",
     "ShmError": "errors",
-    "load_ipython_extension": "magics",
-    "unload_ipython_extension": "magics",
+    "Panel": "panel.widget",
+    "load_ipython_extension": "extension",
+    "unload_ipython_extension": "extension",
 }
 """Public name to the module that defines it."""
 
@@ -64,6 +66,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectList",
     "ObjectRef",
+    "Panel",
     "ShmError",
     "Store",
     "StoreStats",

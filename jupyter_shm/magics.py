@@ -1,6 +1,7 @@
-"""The line magics of notebooks, and how IPython loads and unloads them.
+"""The line magics of notebooks.
 
-How they are called is in ``invocation``, what Tab offers in ``completion``, and who holds an object in ``grip``.
+How they are called is in ``invocation``, what Tab offers in ``completion``, who holds an object in ``who``, and how
+IPython loads them in ``extension``.
 
 A magic says what it did in lines without times or ids, so that the output of a notebook stays the same from run to
 run; and a mistake of the user is one line that says what to do, not a traceback into this package.
@@ -28,10 +29,8 @@ from .client.refs import ObjectRef
 from .client.removal import is_pattern, removal_line, remove_matching
 from .client.store import Store
 from .client.terms import KERNEL, STORE
-from .completion import Completions
 from .durations import format_duration, parse_duration
 from .errors import InvalidModeError, ObjectNotFoundError, ShmError
-from .grip import Grips
 from .invocation import is_expression, is_variable, parsed, seconds, unquoted
 from .sizes import format_size
 
@@ -312,40 +311,3 @@ def _show(table: Any) -> None:
         rich.print(table)
     else:
         display(table)
-
-
-def load_ipython_extension(shell: InteractiveShell) -> None:
-    """``%load_ext jupyter_shm``: brings the magics, and the store if it does not run.
-
-    Loading twice changes nothing.
-    """
-    if JupyterShm.__name__ in shell.magics_manager.registry:
-        return
-    magics = JupyterShm(shell)
-    families = (magics, Grips(shell, magics.connect))
-    shell.register_magics(*families)
-    # First, for IPython itself would offer files: it takes the names behind a magic for something of its own.
-    lines = {name: magic for family in families for name, magic in family.magics["line"].items()}
-    completions = Completions(shell, lines, lambda: magics.store)
-    shell.Completer.custom_matchers.insert(0, completions.match)
-    try:
-        magics.connect()
-    except ShmError as error:
-        # The magics are there all the same, and each says this again: it may be mended meanwhile.
-        print(f"jupyter_shm: {' '.join(str(error).split())}", file=sys.stderr)
-
-
-def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """``%unload_ext jupyter_shm``.  Takes everything away that loading brought; views and stores stay."""
-    registry, known = shell.magics_manager.registry, shell.magics_manager.magics["line"]
-    magics = registry.get(JupyterShm.__name__)
-    if magics is None:
-        return
-    for family in (registry.pop(kind.__name__, None) for kind in (JupyterShm, Grips)):
-        for name, magic in family.magics["line"].items():
-            if known.get(name) == magic:
-                del known[name]
-        shell.configurables.remove(family)
-    matchers = shell.Completer.custom_matchers
-    matchers[:] = [matcher for matcher in matchers if not isinstance(getattr(matcher, "__self__", None), Completions)]
-    magics.disconnect()

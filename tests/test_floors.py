@@ -29,19 +29,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Never store: they meet on the socket and in shared memory only.
     "client": {"protocol", "tables", "serial", "linux"} | GROUND,
     "workers": {"serial", "linux", "client"} | GROUND,
+    # What the faces of a notebook share.
+    "invocation": GROUND,
+    "grip": {"client"} | GROUND,
     # The faces never import each other.
-    "magics": {"client"} | GROUND,
-    "panel": {"client"} | GROUND,
-    "server": {"client"} | GROUND,
+    "magics": {"client", "grip", "invocation"} | GROUND,
+    "panel": {"client", "grip", "invocation"} | GROUND,
+    # One feed for both pages; FOR_ALL_PAGES says what of the panel that is.
+    "server": {"client", "panel"} | GROUND,
     "cli": {"linux", "client"} | GROUND,
     # Nobody imports testing.
     "testing": {"protocol", "linux", "client", "workers"} | GROUND,
-    # The package itself hands out names of the client and loads the magics when IPython asks for them.
-    "__init__": {"client", "workers", "magics"} | GROUND,
+    # What IPython loads: the magics of every face.
+    "extension": {"magics", "panel"} | GROUND,
+    # The package itself hands out names of the client and of the panel, and loads the rest when IPython asks for it.
+    "__init__": {"client", "workers", "extension", "panel"} | GROUND,
 }
 
-FACE_OF = dict.fromkeys(("completion", "grip", "invocation", "places", "reach"), "magics")
+FACE_OF = dict.fromkeys(("completion", "who"), "magics") | dict.fromkeys(("places", "reach"), "grip")
 """Files beside a face that are a part of it: one floor, as the files of one folder are."""
+
+FOR_ALL_PAGES = {"feed", "follower", "preview"}
+"""The files of panel/ that the server may import: they know neither IPython nor ipywidgets."""
 
 WITH_IO = {
     *("os", "io", "pathlib", "tempfile", "shutil", "fcntl", "mmap", "resource"),
@@ -82,6 +91,9 @@ PURE: dict[str, set[str]] = {
     "serial": WITH_IO - {"io"},
     "store": WITH_IO | {"ctypes", "jupyter_shm.linux"},
     "workers/graph": WITH_IO | {"ctypes", "jupyter_shm.linux"},
+    "panel/feed": WITH_IO | {"ctypes"},
+    "panel/preview": WITH_IO | {"ctypes"},
+    "panel/audience": WITH_IO | {"ctypes"},
 }
 """What the pure floors may not import."""
 
@@ -182,6 +194,27 @@ def test_a_file_imports_only_lower_floors(module: str):
     assert floors_imported(source_of(module), module) <= MAY_IMPORT[floor_of(module)]
 
 
+def test_the_server_takes_from_the_panel_only_what_is_for_all_pages():
+    files = [module for module in MODULES if floor_of(module) == "server"]
+    taken = {name.split(".")[2] for module in files for name in imports(source_of(module), module) if ".panel." in name}
+
+    assert taken <= FOR_ALL_PAGES
+
+
+@pytest.mark.parametrize("module", [f"panel/{name}" for name in sorted({*FOR_ALL_PAGES, "__init__"})])
+def test_what_is_for_all_pages_imports_no_notebook(module: str):
+    heavy = {
+        "IPython",
+        "ipywidgets",
+        "anywidget",
+        "traitlets",
+        *(f"jupyter_shm.{one}" for one in ("grip", "invocation")),
+    }
+    own = {f"jupyter_shm.panel.{name}" for name in ("widget", "magic", "deeds")}
+
+    assert forbidden_imports(source_of(module), module, heavy | own) == set()
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if purity_of(module)])
 def test_a_pure_file_does_no_io_and_reads_no_clock(module: str):
     assert forbidden_imports(source_of(module), module, purity_of(module)) == set()
@@ -236,6 +269,8 @@ def test_a_file_is_named_after_what_it_is(path: str):
         ("magics", "from . import cli", {"cli"}),
         ("magics", "from .completion import Completions", set()),
         ("completion", "from .magics import JupyterShm", set()),
+        ("reach", "from .grip import Grip", set()),
+        ("panel/widget", "from ..grip import release", {"grip"}),
         ("cli", "from .completion import Completions", {"magics"}),
         ("cli", "from .store import daemon", {"store"}),
         ("__init__", "from .store import core", {"store"}),

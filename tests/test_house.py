@@ -47,7 +47,10 @@ def test_the_package_says_that_it_is_typed():
     assert (PACKAGE / "py.typed").is_file()
 
 
-NOT_IMPORTED = {"ipykernel": "the magics and the main job run in its kernels, which are programs of their own"}
+NOT_IMPORTED = {
+    "ipykernel": "the magics and the main job run in its kernels, which are programs of their own",
+    "ipywidgets": "what anywidget is made of; a release of 8.1 or later is wanted",
+}
 """Dependencies that no file of ours imports, each with the reason why it is one all the same."""
 
 IMPORT_NAMES = {"ipython": "IPython"}

@@ -127,7 +127,9 @@ def _line(array: np.ndarray[Any, Any]) -> LineLook:
     shown = array[::step].astype(np.float64)
     finite = shown[np.isfinite(shown)]
     low, high = (f"{finite.min():g}", f"{finite.max():g}") if finite.size else ("", "")
-    values = tuple(float(value) if is_finite else None for value, is_finite in zip(shown, np.isfinite(shown), strict=True))
+    values = tuple(
+        float(value) if is_finite else None for value, is_finite in zip(shown, np.isfinite(shown), strict=True)
+    )
     note = "" if step == 1 else f"every {step:,}th of {array.size:,} elements"
     return LineLook(values, low, high, tuple(_text(value) for value in array[:ROWS]), note)
 
@@ -136,7 +138,9 @@ def _picture(array: np.ndarray[Any, Any]) -> ImageLook:
     step = -(-max(array.shape[:2]) // SIDE)
     small = array[::step, ::step]
     height, width = small.shape[:2]
-    note = "" if step == 1 else f"every {step:,}th pixel of {array.shape[1]:,} \N{MULTIPLICATION SIGN} {array.shape[0]:,}"
+    note = (
+        "" if step == 1 else f"every {step:,}th pixel of {array.shape[1]:,} \N{MULTIPLICATION SIGN} {array.shape[0]:,}"
+    )
     low = high = ""
     pixels = np.full((height, width, 4), 255, np.uint8)
     if array.ndim == 3:
@@ -164,7 +168,9 @@ def _grid(array: np.ndarray[Any, Any], where: str) -> TableLook:
     rows = tuple(tuple(map(_text, row)) for row in shown)
     columns = tuple(map(str, range(shown.shape[1])))
     note = _parts(shown.shape, array.shape)
-    return TableLook(columns, tuple(map(str, range(len(rows)))), rows, (where + (note or "all of it")) if where else note)
+    return TableLook(
+        columns, tuple(map(str, range(len(rows)))), rows, (where + (note or "all of it")) if where else note
+    )
 
 
 def _column(array: np.ndarray[Any, Any]) -> TableLook:
