@@ -47,7 +47,7 @@ class Follower:
     Attributes:
         name: Name of the store.
 
-    It has a thread, a watch and a connection between ``start`` and ``close``, and may be started again after that.
+    It has a thread and a watch between ``start`` and ``close``, and may be started again after that.
     """
 
     def __init__(self, name: str | None, tell: Callable[[State], Any], *, pause: float = PAUSE) -> None:
@@ -123,16 +123,13 @@ class _Following:
             self._thread.join()
 
     def _run(self) -> None:
-        try:
-            while self._wait(None):
+        while self._wait(None):
+            self._once()
+            while self._wait(SETTLING):
                 self._once()
-                while self._wait(SETTLING):
-                    self._once()
-                if self._is_over:
-                    return
-                self._once()
-        finally:
-            self._look.close()
+            if self._is_over:
+                return
+            self._once()
 
     def _once(self) -> None:
         self._is_woken = False  # before the look: what is told during it may be missing there
@@ -150,7 +147,7 @@ class _Following:
 
 
 class Look:
-    """A connection that looks, and what it has seen of the past.
+    """Looks at a store, and remembers what it has seen of the past.
 
     Args:
         name: Name of the store.
@@ -158,7 +155,6 @@ class Look:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._store: Store | None = None
         self._events: list[Event] = []
         self._incarnation = 0
 
@@ -169,34 +165,18 @@ class Look:
             revision: Of the state that is returned.
         """
         try:
-            store = self._connected()
-            incarnation = store.session.welcome.store
-            events = self._past(store, incarnation)
-            # Events first: what happens between the questions is seen in the list, and comes as an event the next time.
-            infos, stats = store.list(anonymous=True), store.stats()
+            # For this look only: who is connected keeps a store from ending, and from being stopped.
+            with Store(self.name, start=False) as store:
+                incarnation = store.session.welcome.store
+                events = self._past(store, incarnation)
+                # Events first: what happens in between is seen in the list, and comes as an event the next time.
+                infos, stats = store.list(anonymous=True), store.stats()
             return state_of(self.name, incarnation, revision, time.time(), stats, infos, events)
         except FileNotFoundError:
-            self.close()
             fault = f"The store {self.name!r} is not running. The first shm.put or %load_ext jupyter_shm starts it."
         except (ShmError, OSError) as error:
             fault = str(error)
         return fault_state(self.name, revision, time.time(), fault)
-
-    def close(self) -> None:
-        """End the connection."""
-        store, self._store = self._store, None
-        if store is not None:
-            store.close()
-
-    def _connected(self) -> Store:
-        # Asked here, so that another store in the place of one that ended comes without a warning.
-        if self._store is not None:
-            self._store.session.connection.check()
-            if not self._store.session.is_current():
-                self.close()
-        if self._store is None:
-            self._store = Store(self.name, start=False)
-        return self._store
 
     def _past(self, store: Store, incarnation: int) -> list[Event]:
         if incarnation != self._incarnation:
