@@ -225,7 +225,7 @@ class StoreStats:
         held: The part of it whose names are gone, but which somebody still reads.
         reserved: Extents that are being filled.
         reserve: The warm reserve: free memory that is kept for the next puts, and given up before one is refused.
-        objects, names, clients: How many there are.
+        objects, names, clients: How many there are; who only watches is no client.
         payload: Bytes of data, as published.
         uptime: Seconds.
         pid: Of the store's process.

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ..client.events import Event
@@ -171,6 +172,7 @@ class Look:
                 events = self._past(store, incarnation)
                 # Events first: what happens in between is seen in the list, and comes as an event the next time.
                 infos, stats = store.list(anonymous=True), store.stats()
+            stats = replace(stats, clients=stats.clients - 1)  # this look is none of those who use it
             return state_of(self.name, incarnation, revision, time.time(), stats, infos, events)
         except FileNotFoundError:
             fault = f"The store {self.name!r} is not running. The first shm.put or %load_ext jupyter_shm starts it."

@@ -82,7 +82,7 @@ class Inquiries:
             reserve=ledger.warm.nbytes,
             objects=len(ledger.objects),
             names=len(ledger.names),
-            clients=len(self._clients),
+            clients=self._clients.users,
             payload=min(ledger.payload, m.MAX_COUNT),
             uptime=now - us.since,
             pid=us.pid,

@@ -1,7 +1,7 @@
 /** What the sidebar can do: the server changes the store, the active notebook's kernel looks into objects. */
 
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { Clipboard } from '@jupyterlab/apputils';
+import { Clipboard, showErrorMessage } from '@jupyterlab/apputils';
 
 import type { Host, Look, ObjectFacts, Preview, Translate } from '../view';
 import type { Connection } from './connection';
@@ -57,7 +57,9 @@ export class LabHost implements Host {
   openNotebook(path: string): void {
     const below = pathBelow(path, this.connection.root);
     if (below === null) {
-      throw new Error(this.t('%1 is outside of the folder that this server shows.', path));
+      const text = this.t('%1 is outside of the folder that this server shows.', path);
+      void showErrorMessage(this.t('The notebook cannot be opened here'), text);
+      return;
     }
     void this.app.commands.execute('docmanager:open', { path: below });
   }
