@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from lab_server import TOKEN, LabServer
+from lab_server import CAPACITY, TOKEN, LabServer
 
 from jupyter_shm.client.store import Store
 
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
+    " --disable-component-update --disable-sync --disable-dev-shm-usage"
 )
 BUILT = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "jupyter-shm" / "package.json"
+
+TIMEOUT = 20_000
+"""Milliseconds that a page has for anything, on a machine that may be busy."""
 
 READY = """() => Promise.race([
   (async () => {
@@ -91,9 +94,13 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def the_page(lab: LabServer, browser: Browser) -> Iterator[Page]:
     """One page for all tests of a file: to load JupyterLab takes seconds."""
+    from playwright.sync_api import expect
+
     lab.notebook("publisher.ipynb", "%load_ext jupyter_shm")
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(TIMEOUT)
+    expect.set_options(timeout=TIMEOUT)
     page = context.new_page()
     page.troubles = []
     page.on("pageerror", lambda error: page.troubles.append(str(error)))
@@ -118,11 +125,11 @@ def show(lab: LabServer, page: Page) -> Callable[[str], Page]:
         if page.url == "about:blank":
             page.goto(f"{lab.url}/lab/tree/{name}?token={TOKEN}&reset")
             # evaluate() has no time-out of its own, this has.
-            page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=60_000)
+            page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=3 * TIMEOUT)
         else:
             page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', {path})", name)
             page.wait_for_function(
-                "name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=name, timeout=30_000
+                "name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=name
             )
         page.evaluate(READY)
         return page
@@ -134,7 +141,7 @@ def show(lab: LabServer, page: Page) -> Callable[[str], Page]:
 def store(lab: LabServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A connection to the store that the kernels and the pages of the server see; emptied with the test."""
     monkeypatch.setenv("JUPYTER_SHM_RUNTIME_DIR", str(lab.runtime))
-    with Store(capacity="64MiB") as store:
+    with Store(capacity=CAPACITY) as store:
         yield store
         store.clear()
 

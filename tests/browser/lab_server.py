@@ -17,6 +17,7 @@ import nbformat
 from store_processes import end_stores_of
 
 TOKEN = "tests"
+CAPACITY = "64MiB"
 CONFIG = """
 c.LabApp.news_url = None
 c.LabApp.expose_app_in_browser = True
@@ -97,8 +98,8 @@ class LabServer:
             "IPYTHONDIR": self._home / "ipython",
             "JUPYTER_SHM_RUNTIME_DIR": self.runtime,
         }
-        named = {name: str(path) for name, path in own.items()}
-        return {**os.environ, **named, "JUPYTER_TOKEN": TOKEN, "JUPYTER_PREFER_ENV_PATH": "1"}
+        plain = {"JUPYTER_TOKEN": TOKEN, "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_SHM_CAPACITY": CAPACITY}
+        return {**os.environ, **{name: str(path) for name, path in own.items()}, **plain}
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 60

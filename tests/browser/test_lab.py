@@ -11,29 +11,36 @@ from playwright.sync_api import expect
 EVIL = "<img src=x onerror=\"document.title='broken'\"><b>%s"
 SIDEBAR = "#jupyter-shm-sidebar"
 
-# The server, the kernels and the browser are the file's; what they hold open changes with what the pages do.
-pytestmark = pytest.mark.may_leak("descriptors", "children", reason="of the browser and the server, which go on")
+# The server, its kernels and the browser are the file's: what these tests start goes on until the last one.
+pytestmark = pytest.mark.may_leak(
+    "descriptors", "threads", "children", "segments", reason="of browser and server, which go on"
+)
 
-RUN = """cell => (async () => {
+RUN = """async cell => {
   const notebook = window.jupyterapp.shell.currentWidget;
   notebook.content.activeCellIndex = cell;
   await window.jupyterapp.commands.execute('notebook:run-cell');
-})()"""
-ADD = """code => (async () => {
+}"""
+ADD = """async code => {
   const { shell, commands } = window.jupyterapp;
+  shell.activateById(shell.currentWidget.id);
   await commands.execute('notebook:insert-cell-below');
   shell.currentWidget.content.activeCell.model.sharedModel.setSource(code);
   await commands.execute('notebook:run-cell');
-})()"""
+}"""
+COMMAND = "([id, args]) => window.jupyterapp.commands.execute(id, args)"
 SOURCES = """() => window.jupyterapp.shell.currentWidget.content.widgets.map(
   cell => cell.model.sharedModel.getSource())"""
+OUTPUT = """() => window.jupyterapp.shell.currentWidget.content.activeCell.node.querySelector(
+  '.jp-OutputArea')?.textContent"""
+PATH = "() => window.jupyterapp.shell.currentWidget.context.path"
 
 
 @pytest.fixture
 def sidebar(show):
     """The sidebar, open beside a notebook with a kernel."""
     page = show("publisher.ipynb")
-    page.evaluate("() => window.jupyterapp.commands.execute('jupyter-shm:open')")
+    page.evaluate(COMMAND, ["jupyter-shm:open", {}])
     sidebar = page.locator(SIDEBAR)
     expect(sidebar).to_be_visible()
     return sidebar
@@ -43,17 +50,143 @@ def row(sidebar, name):
     return sidebar.get_by_role("row").filter(has=sidebar.page.get_by_text(name, exact=True))
 
 
-def test_jupyterlab_is_there_and_nothing_of_ours_has_failed(page, sidebar):
-    plugins = page.evaluate("() => ['plugin', 'status', 'connection'].map(id => window.jupyterapp.isPluginActivated(`jupyter-shm:${id}`))")
+def select(sidebar, name):
+    row(sidebar, name).click()
+    return sidebar.get_by_role("region", name="Selected object").or_(sidebar.locator(".jp-Shm-details"))
 
-    assert plugins == [True, True, True]
+
+def test_jupyterlab_is_not_blank_and_nothing_of_ours_has_failed(page, sidebar):
+    ids = [f"jupyter-shm:{name}" for name in ("plugin", "status", "connection")]
+
+    assert page.evaluate("ids => ids.map(id => window.jupyterapp.isPluginActivated(id))", ids) == [True] * 3
     expect(sidebar.get_by_role("region", name="Shared memory")).to_be_visible()
+    expect(page.get_by_role("tab", name="Shared memory")).to_have_count(1)
 
 
 def test_what_a_notebook_publishes_is_seen_pinned_and_deleted(page, sidebar, shot):
     page.evaluate(RUN, 0)
     page.evaluate(ADD, "import numpy as np\nharvest = np.arange(3000.0).reshape(30, 100)\n%shm_put harvest")
 
+    details = select(sidebar, "harvest")
+    expect(details).to_contain_text("float64")
+    details.get_by_role("button", name="Pin", exact=True).click()
+    expect(details.get_by_role("button", name="Unpin")).to_have_attribute("aria-pressed", "true")
+    shot("sidebar")
+    page.evaluate(ADD, "print(__import__('jupyter_shm').info('harvest').pinned)")
+    assert page.evaluate(OUTPUT).strip() == "True"
+
+    details.get_by_role("button", name="Delete").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Cancel").click()
     expect(row(sidebar, "harvest")).to_be_visible()
-    shot("seen")
-    print(sidebar.inner_html()[:3000])
+    details.get_by_role("button", name="Delete").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+
+    expect(row(sidebar, "harvest")).to_have_count(0)
+    page.evaluate(ADD, "print('harvest' in __import__('jupyter_shm').connect())")
+    assert page.evaluate(OUTPUT).strip() == "False"
+
+
+def test_another_notebooks_reading_is_seen_and_its_view_released(page, sidebar, show, lab, store):
+    store.put(np.arange(100_000), "read")
+    lab.notebook("reader.ipynb", "%load_ext jupyter_shm\n%shm_get read")
+    show("reader.ipynb")
+    page.evaluate(RUN, 0)
+
+    details = select(sidebar, "read")
+    sidebar.get_by_role("button", name="Refresh").click()
+    expect(details.get_by_role("button", name=re.compile("reader.ipynb"))).to_be_visible()
+    details.get_by_role("button", name="Release").click()
+
+    expect(details).to_contain_text("cleared variable read")
+    sidebar.get_by_role("button", name="Refresh").click()
+    expect(details.get_by_role("button", name=re.compile("reader.ipynb"))).to_have_count(0)
+
+
+def test_a_name_full_of_markup_stays_text(page, sidebar, store):
+    store.put(np.arange(10), EVIL)
+
+    details = select(sidebar, EVIL)
+    expect(details.get_by_role("heading")).to_have_text(EVIL)
+    details.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("alertdialog")).to_contain_text(EVIL)
+    page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+
+    expect(row(sidebar, EVIL)).to_have_count(0)
+    assert page.title() != "broken"
+    assert page.evaluate("() => document.querySelectorAll('img[src=x]').length") == 0
+
+
+def test_get_is_inserted_into_the_active_notebook(page, sidebar, show, lab, store):
+    store.put(np.arange(10), "wanted")
+    store.put(np.arange(10), "no identifier")
+    lab.notebook("inserting.ipynb", "1")
+    show("inserting.ipynb")
+
+    select(sidebar, "wanted").get_by_role("button", name="Insert").click()
+    page.wait_for_function(f"() => ({SOURCES})().length === 2")
+    page.evaluate(COMMAND, ["notebook:run-cell", {}])
+    page.evaluate(ADD, "print(wanted.sum())")
+    assert page.evaluate(OUTPUT).strip() == "45"
+    page.evaluate(COMMAND, ["jupyter-shm:insert-get", {"name": "no identifier"}])
+
+    cells = page.evaluate(SOURCES)
+    assert cells[1] == "%load_ext jupyter_shm\n%shm_get wanted"
+    assert cells[3].endswith('= shm.get("no identifier")')
+    assert page.evaluate(
+        "() => { const e = new CustomEvent('jupyter-shm:insert', {detail: {code: '%shm_ls'}, cancelable: true});"
+        " document.dispatchEvent(e); return e.defaultPrevented; }"
+    )
+    page.wait_for_function(f"() => ({SOURCES})().at(-1) === '%shm_ls'")
+
+
+def test_the_palette_offers_the_commands_and_asks_for_the_name(page, sidebar, store):
+    store.put(1, "chosen")
+    page.evaluate(COMMAND, ["apputils:activate-command-palette", {}])
+    palette = page.locator(".lm-CommandPalette")
+    for label in ("Show Shared Memory", "Look at the Shared Memory Again"):
+        expect(palette.get_by_text(label)).to_have_count(1)
+
+    palette.get_by_text("Insert %shm_get into the Notebook…").click()
+    dialog = page.locator(".jp-Dialog")
+    expect(dialog.locator("select, input").first).to_be_visible()
+    dialog.get_by_role("button", name="Insert").click()
+
+    page.wait_for_function(f"() => ({SOURCES})().at(-1).endsWith('%shm_get chosen')")
+
+
+def test_the_notebook_that_published_is_opened_by_a_click(page, sidebar, show, lab):
+    page.evaluate(ADD, "%load_ext jupyter_shm\nmine = [1, 2]\n%shm_put mine")
+    lab.notebook("elsewhere.ipynb", "1")
+    show("elsewhere.ipynb")
+
+    select(sidebar, "mine").get_by_role("button", name=re.compile("publisher.ipynb")).click()
+
+    page.wait_for_function(f"() => ({PATH})() === 'publisher.ipynb'")
+
+
+def test_the_preview_is_made_by_the_active_notebooks_kernel(page, sidebar, store, shot):
+    store.put(np.sin(np.linspace(0, 30, 5000)), "wave")
+
+    details = select(sidebar, "wave")
+    details.get_by_role("button", name="Preview").click()
+
+    expect(details.locator(".jp-Shm-found svg, .jp-Shm-found canvas, .jp-Shm-found table").first).to_be_visible()
+    expect(details).to_contain_text("shared: an ndarray, read in place")
+    shot("preview")
+
+
+def test_the_status_bar_tells_and_warns(page, sidebar, store):
+    item = page.locator(".jp-ShmStatus")
+    expect(item).to_have_text(re.compile(r"^shm .* of 64\.0 MiB$"))
+
+    large = store.put(np.zeros(59 << 17), "large", pin=True)
+    expect(item).to_have_class(re.compile("jp-mod-warn"))
+    expect(item).to_contain_text("nearly full")
+    store.delete(large)
+    expect(item).not_to_have_class(re.compile("jp-mod-warn"))
+    page.evaluate(COMMAND, ["application:toggle-left-area", {}])
+    expect(page.locator(SIDEBAR)).to_be_hidden()
+    item.focus()
+    page.keyboard.press("Enter")
+
+    expect(page.locator(SIDEBAR)).to_be_visible()
