@@ -148,13 +148,13 @@ class KernelHost implements Host {
     return copied(text);
   }
 
-  /** JupyterLab's extension takes the code, where it is installed; else it is copied. */
-  async insert(code: string): Promise<void> {
-    const asked = new CustomEvent('jupyter-shm:insert', { detail: { code }, cancelable: true });
-    if (document.dispatchEvent(asked)) {
-      await copied(code);
-      throw new Error('There is nobody here who could insert it; it was copied instead.');
-    }
+  /** JupyterLab's extension takes the code, where it is installed. */
+  insert(code: string): Promise<void> {
+    return taken(code) ? Promise.resolve() : copied(code);
+  }
+
+  canInsert(): boolean {
+    return taken('');
   }
 
   selected(object: ObjectFacts | null): void {
@@ -164,6 +164,12 @@ class KernelHost implements Host {
   refresh(): void {
     this.link.refresh();
   }
+}
+
+/** Whether somebody takes code for the active notebook; "" only asks. */
+function taken(code: string): boolean {
+  const asked = new CustomEvent('jupyter-shm:insert', { detail: { code }, cancelable: true });
+  return !document.dispatchEvent(asked);
 }
 
 async function copied(text: string): Promise<void> {
