@@ -11,7 +11,7 @@ import previews from '../contract/previews.json';
 import state from '../contract/state.json';
 import { formatAge, formatShape, formatSize } from '../src/view/formatting';
 import type { DiffMessage, Look, ObjectFacts, StateMessage } from '../src/view/messages';
-import { Model } from '../src/view/model';
+import { Model, stateAfter } from '../src/view/model';
 
 const [before, change, then] = [state, diff, after] as unknown as [
   StateMessage,
@@ -39,6 +39,14 @@ test('a state and its change make the state after it', () => {
   assert.deepEqual(model.events, then.events);
   assert.equal(model.revision, then.revision);
   assert.equal(model.store, then.store);
+});
+
+test('a state and its change, put together, are the state after it', () => {
+  const { objects, ...rest } = stateAfter(before, change);
+  const { objects: expected, ...others } = then;
+
+  assert.deepEqual(rest, others);
+  assert.deepEqual(withoutExpiry(byId(objects)), withoutExpiry(byId(expected)));
 });
 
 test('a fault leaves nothing to show but its text', () => {

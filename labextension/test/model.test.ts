@@ -44,6 +44,14 @@ test('another clock than the page’s is followed, unless it is the same but for
   assert.equal(model.now(), NOW - 100);
 });
 
+test('what was told some time ago does not say what the time is', () => {
+  const model = new Model(() => NOW + 500);
+
+  model.apply(state({}), true);
+
+  assert.equal(model.now(), NOW + 500);
+});
+
 test('events of more than ten minutes ago are forgotten, with the lives that ended then', () => {
   const model = new Model(() => NOW);
   model.apply(
