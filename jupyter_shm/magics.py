@@ -30,7 +30,7 @@ from .client.removal import is_pattern, removal_line, remove_matching
 from .client.store import Store
 from .client.terms import KERNEL, STORE
 from .durations import format_duration, parse_duration
-from .errors import InvalidModeError, ObjectNotFoundError, ShmError
+from .errors import InvalidModeError, ObjectNotFoundError
 from .invocation import is_expression, is_variable, parsed, seconds, unquoted
 from .sizes import format_size
 

@@ -31,10 +31,10 @@ class Event(msgspec.Struct, frozen=True):
         sequence: Its number: numbers rise, and never go back, also when the store is started again.
         time: Seconds since 1970.
         kind: ``"publish"``, ``"overwrite"``, ``"delete"``, ``"expire"``, ``"pin"``, ``"unpin"``, ``"ttl"`` (it was
-            given another time to live), ``"spill"`` (its bytes went to disk); ``"death"``: a client is gone, one event for each
-            object that it took along, and then one for itself with the bytes of them all; ``"restart"``: another
-            store process goes on, its number is ``version``; ``"lost"``: what happened before the next event is
-            forgotten.
+            given another time to live), ``"spill"`` (its bytes went to disk), ``"free"`` (it had lost its name, and
+            nobody reads it any more); ``"death"``: a client is gone, one event for each object that it took along, and
+            then one for itself with the bytes of them all; ``"restart"``: another store process goes on, its number is
+            ``version``; ``"lost"``: what happened before the next event is forgotten.
         name: ``""`` for an object without one, and where the event is about none.
         id: Of the object; 0 where the event is about none.
         version: Of the object.

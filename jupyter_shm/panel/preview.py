@@ -7,6 +7,7 @@ only the elements that are shown are touched, so looking at one that was spilled
 from __future__ import annotations
 
 import base64
+import itertools
 import reprlib
 from typing import Any, TypeAlias
 
@@ -106,20 +107,18 @@ def _of_array(array: np.ndarray[Any, Any]) -> Look:
         return TextLook(_cut(repr(array), TEXT), "")
     if array.dtype.names is not None:
         return _of_records(array)
-    if _is_coloured(array):
-        return _picture(array)
-    if array.ndim == 2 and min(array.shape) > 2 * COLUMNS and array.dtype.kind in "buif":
+    if _is_picture(array):
         return _picture(array)
     if array.ndim == 1:
         return _line(array) if array.dtype.kind in "buif" and array.size > 2 else _column(array)
-    if array.ndim == 2:
-        return _grid(array, "")
-    at = ", ".join(["0"] * (array.ndim - 2))
-    return _grid(array[(0,) * (array.ndim - 2)], f"[{at}] of {_shape(array.shape)}: ")
+    return _grid(array)
 
 
-def _is_coloured(array: np.ndarray[Any, Any]) -> bool:
-    return array.ndim == 3 and array.shape[2] in {3, 4} and array.dtype == np.uint8
+def _is_picture(array: np.ndarray[Any, Any]) -> bool:
+    """It has colours, or too many numbers to be read one by one."""
+    if array.ndim == 3:
+        return array.shape[2] in {3, 4} and array.dtype == np.uint8
+    return array.ndim == 2 and min(array.shape) > 2 * COLUMNS and array.dtype.kind in "buif"
 
 
 def _line(array: np.ndarray[Any, Any]) -> LineLook:
@@ -163,9 +162,13 @@ def _greys(small: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], str, str]
     return np.clip(grey, 0, 255).astype(np.uint8), f"{low:g}", f"{high:g}"
 
 
-def _grid(array: np.ndarray[Any, Any], where: str) -> TableLook:
+def _grid(array: np.ndarray[Any, Any]) -> TableLook:
+    """Two dimensions; of more of them, where all others are 0."""
+    others = array.ndim - 2
+    where = f"[{', '.join('0' * others)}] of {_shape(array.shape)}: " if others else ""
+    array = array[(0,) * others]
     shown = array[:ROWS, :COLUMNS]
-    rows = tuple(tuple(map(_text, row)) for row in shown)
+    rows = tuple(_texts(row) for row in shown)
     columns = tuple(map(str, range(shown.shape[1])))
     note = _parts(shown.shape, array.shape)
     return TableLook(
@@ -180,8 +183,8 @@ def _column(array: np.ndarray[Any, Any]) -> TableLook:
 
 def _of_records(array: np.ndarray[Any, Any]) -> TableLook:
     names = (array.dtype.names or ())[:COLUMNS]
-    flat = array.reshape(-1)[:ROWS] if array.flags.c_contiguous else array[(slice(ROWS), *(0,) * (array.ndim - 1))]
-    rows = tuple(tuple(_text(row[name]) for name in names) for row in flat)
+    first = list(itertools.islice(array.flat, ROWS))
+    rows = tuple(tuple(_text(row[name]) for name in names) for row in first)
     all_of_it = (array.size, len(array.dtype.names or ()))
     return TableLook(names, tuple(map(str, range(len(rows)))), rows, _parts((len(rows), len(names)), all_of_it))
 
@@ -196,10 +199,10 @@ def _of_frame(obj: Any) -> TableLook | None:
     part = obj.iloc[:ROWS]
     if len(obj.shape) == 1:
         name = "" if obj.name is None else obj.name
-        rows = tuple((_text(value),) for value in part)
-        return TableLook((_text(name),), _texts(part.index), rows, _parts((len(rows),), obj.shape))
+        column = tuple((_text(value),) for value in part)
+        return TableLook((_text(name),), _texts(part.index), column, _parts((len(column),), obj.shape))
     part = part.iloc[:, :COLUMNS]
-    rows = tuple(tuple(map(_text, row)) for row in part.itertuples(index=False, name=None))
+    rows = tuple(_texts(row) for row in part.itertuples(index=False, name=None))
     return TableLook(_texts(part.columns), _texts(part.index), rows, _parts(part.shape, obj.shape))
 
 
@@ -207,11 +210,11 @@ def _of_arrow(obj: Any) -> TableLook | None:
     """Arrow and polars tables, told by what they can do."""
     if not (hasattr(obj, "slice") and hasattr(obj, "shape") and len(getattr(obj, "shape", ())) == 2):
         return None
-    names = getattr(obj, "column_names", None) or getattr(obj, "columns", ())
-    names = [name for name in names if isinstance(name, str)][:COLUMNS]
+    known = getattr(obj, "column_names", None) or getattr(obj, "columns", None) or ()
+    names = [name for name in known if isinstance(name, str)][:COLUMNS]
     part = obj.slice(0, ROWS)
     columns = [part[name].to_pylist() if hasattr(part[name], "to_pylist") else part[name].to_list() for name in names]
-    rows = tuple(tuple(map(_text, row)) for row in zip(*columns, strict=True))
+    rows = tuple(_texts(row) for row in zip(*columns, strict=True))
     return TableLook(tuple(names), tuple(map(str, range(len(rows)))), rows, _parts((len(rows), len(names)), obj.shape))
 
 

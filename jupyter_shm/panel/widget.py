@@ -107,6 +107,12 @@ class Panel(anywidget.AnyWidget):
             return
         self._now = state
         self._audience.told(now)
+        self._show(state)
+        if self.selection is not None:
+            self._show_selection(None)
+
+    def _show(self, state: State) -> None:
+        """Tell the page what to show: the shortest change of what it was told as a whole, or all of it."""
         found = None if self._base is None else change(self._base, state)
         if isinstance(found, Diff):
             text = encode(found)
@@ -128,6 +134,7 @@ class Panel(anywidget.AnyWidget):
                 self._follower.refresh()
             case {"kind": "select", "id": str(id)}:
                 self._select(id)
+                self._follower.refresh()  # who looks at one object wants to know who reads it now
             case {"kind": "do", "call": int(call), "verb": str(verb), "target": target}:
                 self.send({"kind": "done", "call": call, **self._done(verb, target)})
 
@@ -161,17 +168,16 @@ class Panel(anywidget.AnyWidget):
         return value
 
     @traitlets.observe("selection")
-    def _show_selection(self, changed: Any) -> None:
-        wanted, state = changed["new"], self._now
+    def _show_selection(self, _changed: Any) -> None:
+        """Find out which object is meant; what is not there may come, and is looked for again then."""
+        wanted, state = self.selection, self._now
         if state is None or wanted is None:
             self._selected = ""
-            return
-        found = [one.id for one in state.objects if one.id == self._selected]
-        if isinstance(wanted, ObjectRef):
-            found = [str(wanted.id)]
+        elif isinstance(wanted, ObjectRef):
+            self._selected = str(wanted.id)
         elif not any(one.id == self._selected and one.name == wanted for one in state.objects):
-            found = [one.id for one in state.objects if one.name == wanted and one.state != "held"]
-        self._selected = found[0] if found else ""
+            named = (one.id for one in state.objects if one.name == wanted and one.state != "held")
+            self._selected = next(named, "")
 
     # --- the cells around it ---------------------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ class Core:
         self._idle_since = now
         self._asking: list[Client] = []
         self._gives_back = False  # memory, in what the last ``settle`` has told to do, while somebody waits for room
-        self._reclaim = Reclaim(ledger, holders)
+        self._reclaim = Reclaim(ledger, holders, self.history)
         self.references = References(ledger, holders, self.clients, self.history, self._condemn)
         self._lifetimes = Lifetimes(ledger, self.clients, self.history, self._condemn)
         self._nurseries = Nurseries(ledger, holders, self.admission, self.history, self.references.drop)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from .entries import Object
 
 PUBLISH, OVERWRITE, DELETE, EXPIRE, DEATH = "publish", "overwrite", "delete", "expire", "death"
-PIN, UNPIN, TERM, SPILL, RESTART = "pin", "unpin", "ttl", "spill", "restart"
+PIN, UNPIN, TERM, SPILL, FREED, RESTART = "pin", "unpin", "ttl", "spill", "free", "restart"
 """Kinds of events.  DEATH: a client is gone, and one for each object that it took along; TERM: a name was given another
-time to live; RESTART: another store process goes on, and knows nothing of what was before."""
+time to live; FREED: nobody reads any more what had lost its name while it was read; RESTART: another store process goes on, and knows nothing of what was before."""
 
 EVENTS = 10_000
 """Events that are kept at most."""

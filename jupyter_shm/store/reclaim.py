@@ -19,6 +19,7 @@ from ..tables.layout import DYING, FREE
 from ..tables.terms import NO_TERMS
 from .actions import Action, ClearName, Punch, PunchSpill, SetState
 from .agreements import agree
+from .history import FREED, History
 from .holders import Holders
 from .ledger import FIRST_BACKOFF, Ledger, Object
 
@@ -40,14 +41,16 @@ class Reclaim:
     Args:
         ledger: The books.
         holders: The lease tables.
+        history: What happened; told of what was held and is not any more, for no other event says that.
 
     Attributes:
         unanswered: ``(client, number)`` of requests that were carried out and whose answers have no room yet.
     """
 
-    def __init__(self, ledger: Ledger, holders: Holders) -> None:
+    def __init__(self, ledger: Ledger, holders: Holders, history: History | None = None) -> None:
         self._ledger = ledger
         self._holders = holders
+        self._history = history
         self._fresh: list[Object] = []  # DYING, but the time is not yet known
         self._due: list[tuple[float, int]] = []  # heap of (when to look, id); stale entries are skipped
         self.unanswered: set[tuple[int, int]] = set()
@@ -164,6 +167,8 @@ class Reclaim:
         object.backoff = min(2 * object.backoff, LAST_BACKOFF)
 
     def _free(self, object: Object, now: float) -> list[Action]:
+        if object.is_held and self._history is not None:
+            self._history.note(FREED, object, "")
         offset, nbytes = self._ledger.free_object(object)
         for id in object.contained:
             self.hint(id, now)

@@ -1,7 +1,7 @@
 /** The page in a notebook's output: what anywidget loads. The kernel's side is `jupyter_shm/panel/widget.py`. */
 
-import type { Host, Look, Message, ObjectFacts, Preview } from './view';
-import { Model, mountView } from './view';
+import type { DiffMessage, Host, Look, ObjectFacts, Preview, StateMessage } from './view';
+import { Model, mountView, stateAfter } from './view';
 
 /** Seconds between two tellings that somebody looks. */
 const SEEN_EVERY = 5;
@@ -36,13 +36,15 @@ class Link {
   >();
   private calls = 0;
   private seenAt = 0;
+  private toldAt = 0;
+  private base: { readonly text: string; readonly state: StateMessage } | null = null;
   private visible = 0;
 
   constructor(readonly kernel: Kernel) {
     kernel.on('change:_state', this.told);
     kernel.on('change:_diff', this.told);
     kernel.on('msg:custom', this.answered);
-    this.told();
+    this.take(true);
   }
 
   dispose(): void {
@@ -71,8 +73,7 @@ class Link {
     this.visible += isVisible ? 1 : -1;
     if (isVisible) {
       // Nobody looked, so the kernel may have stopped telling.
-      const isOld = !this.model.isKnown || Date.now() / 1000 - this.told_at > OLD;
-      if (isOld) {
+      if (Date.now() / 1000 - this.toldAt > OLD) {
         this.refresh();
       } else {
         this.seen();
@@ -80,20 +81,26 @@ class Link {
     }
   }
 
-  private told_at = 0;
-
   private readonly told = (): void => {
-    const state = parsed(this.kernel.get('_state'));
-    const diff = parsed(this.kernel.get('_diff'));
-    this.told_at = Date.now() / 1000;
-    if (state?.kind === 'state' && (diff === null || this.model.revision !== diff.revision)) {
-      this.model.apply(state);
-    }
-    if (diff !== null) {
-      this.model.apply(diff);
-    }
+    this.take(false);
+    this.toldAt = Date.now() / 1000;
     this.seen();
   };
+
+  /** The state as a whole with what has changed since; a diff of an earlier one is passed over. */
+  private take(isOld: boolean): void {
+    const text = this.kernel.get('_state');
+    if (typeof text !== 'string' || !text) {
+      return;
+    }
+    if (text !== this.base?.text) {
+      this.base = { text, state: JSON.parse(text) as StateMessage };
+    }
+    const { state } = this.base;
+    const difference = this.kernel.get('_diff');
+    const diff = difference ? (JSON.parse(String(difference)) as DiffMessage) : null;
+    this.model.apply(diff?.base === state.revision ? stateAfter(state, diff) : state, isOld);
+  }
 
   /** Say that somebody looks, now and then. */
   private seen(): void {
@@ -115,10 +122,6 @@ class Link {
       }
     }
   };
-}
-
-function parsed(text: unknown): Message | null {
-  return typeof text === 'string' && text ? (JSON.parse(text) as Message) : null;
 }
 
 class KernelHost implements Host {

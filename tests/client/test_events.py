@@ -53,6 +53,22 @@ def test_more_events_than_a_packet_holds_are_all_told(store):
     assert [name for _, name in kinds(store)] == [f"{number}" for number in range(500)]
 
 
+def test_the_end_of_bytes_that_were_read_on_without_a_name_is_told(store):
+    store.put(np.arange(1000), "read")
+    store.put(np.arange(1000), "unread")
+    view = store.get("read")
+    store.put(1, "read")
+    store.put(1, "unread")
+    assert eventually(lambda: [info.state for info in store.list(anonymous=True)].count("held") == 1)
+    assert "free" not in dict(kinds(store))
+
+    del view
+
+    assert eventually(lambda: kinds(store)[-1] == ("free", "read"))
+    assert store.events()[-1].version == 1
+    assert [kind for kind, _ in kinds(store)].count("free") == 1
+
+
 def test_an_expiry_is_told_as_the_stores_own_doing(store):
     store.put(1, "x", ttl=0.01)
 

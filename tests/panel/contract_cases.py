@@ -10,10 +10,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from jupyter_shm.cli.snapshot import format_age
 from jupyter_shm.client.events import Event
-from jupyter_shm.client.info import Holder, ObjectInfo, StoreStats
+from jupyter_shm.client.info import Holder, ObjectInfo, StoreStats, format_shape
 from jupyter_shm.panel import feed
 from jupyter_shm.panel.preview import preview_of
+from jupyter_shm.sizes import format_size
 
 FOLDER = Path(__file__).parents[2] / "labextension" / "contract"
 
@@ -116,6 +118,18 @@ def previews() -> dict[str, object]:
     }
 
 
+def formats() -> dict[str, object]:
+    """Sizes, shapes and ages as both sides write them."""
+    sizes = [0, 1023, 1024, 1536, 1024 * 1024 - 1, 61_000_000, 5 << 30, 1 << 50]
+    shapes = [(), (3,), (336_776, 19), (1, 2, 1_000_000)]
+    ages = [-1, 0, 0.9, 59.9, 60, 3599, 3600, 86_399, 86_400, 1e6]
+    return {
+        "sizes": [(size, format_size(size)) for size in sizes],
+        "shapes": [(shape, format_shape(shape)) for shape in shapes],
+        "ages": [(age, format_age(age)) for age in ages],
+    }
+
+
 def files() -> dict[str, object]:
     """What each file of the contract says."""
     before, after = first_state(), next_state()
@@ -125,6 +139,7 @@ def files() -> dict[str, object]:
         "after.json": after,
         "fault.json": feed.fault_state("default", 9, NOW + 20, "no store is running"),
         "previews.json": previews(),
+        "formats.json": formats(),
     }
 
 

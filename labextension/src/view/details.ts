@@ -125,6 +125,8 @@ export class Details {
     this.deleteButton.disabled = object.state === 'held';
     if (this.insertButton) {
       this.insertButton.disabled = !isNamed;
+      this.insertButton.hidden = this.host.canInsert?.() === false;
+      this.copyButton.classList.toggle('jp-mod-primary', this.insertButton.hidden);
     }
     if (this.releaseButton) {
       this.releaseButton.disabled = object.name === '';

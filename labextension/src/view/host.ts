@@ -19,6 +19,8 @@ export interface Host {
   copy(text: string): Promise<void>;
   /** Put code into the notebook. */
   insert?(code: string): Promise<void>;
+  /** False: there is nobody just now who could insert; asked whenever an object is shown. */
+  canInsert?(): boolean;
   openNotebook?(path: string): void;
   /** Somebody selected an object, or none. */
   selected?(object: ObjectFacts | null): void;

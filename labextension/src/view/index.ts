@@ -12,6 +12,6 @@ export {
 export type { Translate } from './formatting';
 export type { Host, Preview } from './host';
 export type * from './messages';
-export { Model } from './model';
+export { Model, stateAfter } from './model';
 export { mountView } from './view';
 export type { View, ViewOptions } from './view';

@@ -129,6 +129,9 @@ export class Lives {
       life.marks.push({ time: event.time, kind: event.kind, who: event.who });
     } else if (ENDS.has(event.kind)) {
       this.ended(event.id, event, '');
+    } else if (event.kind === 'free') {
+      life.end ??= event.time;
+      life.gone = event.time;
     }
   }
 

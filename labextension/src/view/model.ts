@@ -1,7 +1,14 @@
 /** What a page knows of a store: the last state, with every change since applied to it. Draws nothing. */
 
 import { Lives } from './lives';
-import type { Message, ObjectFacts, StateMessage, StoreEvent, Usage } from './messages';
+import type {
+  DiffMessage,
+  Message,
+  ObjectFacts,
+  StateMessage,
+  StoreEvent,
+  Usage
+} from './messages';
 
 /** Seconds for which events are kept, as the store keeps them. */
 const MEMORY = 600;
@@ -12,6 +19,21 @@ const MOST_EVENTS = 10_000;
 const SAME_CLOCK = 2;
 
 type Listener = () => void;
+
+/** The state that a diff makes of the one that it is about. */
+export function stateAfter(state: StateMessage, diff: DiffMessage): StateMessage {
+  const objects = new Map(state.objects.map(object => [object.id, object]));
+  diff.gone.forEach(id => objects.delete(id));
+  diff.changed.forEach(object => objects.set(object.id, object));
+  return {
+    ...state,
+    revision: diff.revision,
+    now: diff.now,
+    usage: diff.usage,
+    objects: [...objects.values()],
+    events: state.events.concat(diff.events)
+  };
+}
 
 /** A store as of the last message. Objects are in no particular order. */
 export class Model {
@@ -47,9 +69,10 @@ export class Model {
 
   /**
    * Take a message.
+   * @param isOld It was told some time ago, so it does not say what the time is.
    * @returns False: it is a change of a state that this is not; a whole state has to be asked for.
    */
-  apply(message: Message): boolean {
+  apply(message: Message, isOld = false): boolean {
     if (message.kind === 'diff' && (message.base !== this.revision || this.fault)) {
       return false;
     }
@@ -62,8 +85,10 @@ export class Model {
       this.usage = message.usage;
     }
     this.revision = message.revision;
-    const ahead = message.now - this.clock();
-    this.ahead = Math.abs(ahead) < SAME_CLOCK ? 0 : ahead;
+    if (!isOld) {
+      const ahead = message.now - this.clock();
+      this.ahead = Math.abs(ahead) < SAME_CLOCK ? 0 : ahead;
+    }
     this.forget(message.now);
     this.lives.update(this.objects.values(), message.events, message.now);
     this.listeners.forEach(listener => listener());

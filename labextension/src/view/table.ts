@@ -43,7 +43,7 @@ class Row {
       }
       const text = look.column === 'name' ? element('span', 'jp-Shm-nameText') : cell;
       if (text !== cell) {
-        cell.append(text, this.pin);
+        cell.append(this.pin, text);
       }
       cell.classList.toggle('jp-mod-number', look.isNumber === true);
       this.cells.push({ look, text });

@@ -5,8 +5,10 @@ import { element, lastOf, perFrame } from './dom';
 import type { Life, Mark, Track } from './lives';
 import type { Model } from './model';
 
-/** Pixels; of one track, of the axis, and of the labels where there is room. */
+/** Pixels; of one track, of the bar in it from where on, of the axis, and of the labels where there is room. */
 const TRACK = 20;
+const BAR = 4;
+const HEIGHT = 10;
 const AXIS = 18;
 const LABELS = 132;
 const NARROW = 420;
@@ -206,8 +208,9 @@ export class Timeline {
     context.fillStyle = palette.background;
     context.fillRect(0, height - AXIS, width, AXIS);
     context.fillStyle = palette.faint;
-    for (let part = 0; part <= 5; part++) {
-      const seconds = this.span * (1 - part / 5);
+    const isNarrow = left < LABELS;
+    for (let part = 0; part <= 5; part += isNarrow ? 5 : 1) {
+      const seconds = Math.round(this.span * (1 - part / 5));
       const x = left + ((width - left - 1) * part) / 5;
       context.textAlign = part === 5 ? 'right' : part === 0 ? 'left' : 'center';
       context.fillText(seconds ? `−${formatAge(seconds)}` : this.t('now'), x, height - AXIS / 2);
@@ -242,7 +245,7 @@ export class Timeline {
     track.lives.forEach(life => this.bars(context, palette, life, top, x, now));
     const since = now - this.span;
     const marks = track.lives.flatMap(life => life.marks.filter(mark => mark.time >= since));
-    marks.forEach(mark => drawMark(context, palette, mark, x(mark.time), middle));
+    marks.forEach(mark => drawMark(context, palette, mark, x(mark.time), top + BAR + HEIGHT / 2));
   }
 
   private bars(
@@ -264,20 +267,20 @@ export class Timeline {
         : life.state === 'spilled'
           ? palette.spilled
           : palette.live;
-      context.fillRect(from, top + 5, to - from, TRACK - 10);
+      context.fillRect(from, top + BAR, to - from, HEIGHT);
       if (life.state === 'spilled' && !isOver) {
-        stripes(context, palette.background, from, top + 5, to - from, TRACK - 10);
+        stripes(context, palette.background, from, top + BAR, to - from, HEIGHT);
       }
       if (life.id === this.selectedId) {
         context.strokeStyle = palette.text;
-        context.strokeRect(from + 0.5, top + 5.5, to - from - 1, TRACK - 11);
+        context.strokeRect(from + 0.5, top + BAR + 0.5, to - from - 1, HEIGHT - 1);
       }
     }
     // Without a name, and still read: thin, for the name may mean another one meanwhile.
     const gone = life.gone ?? now;
     if (isOver && gone > end && gone >= since) {
       context.fillStyle = palette.held;
-      context.fillRect(x(end), top + TRACK - 7, Math.max(2, x(gone) - x(end)), 3);
+      context.fillRect(x(end), top + BAR + HEIGHT + 1, Math.max(2, x(gone) - x(end)), 3);
     }
   }
 
