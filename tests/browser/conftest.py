@@ -128,9 +128,7 @@ def show(lab: LabServer, page: Page) -> Callable[[str], Page]:
             page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=3 * TIMEOUT)
         else:
             page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', {path})", name)
-            page.wait_for_function(
-                "name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=name
-            )
+            page.wait_for_function("name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=name)
         page.evaluate(READY)
         return page
 
@@ -139,11 +137,13 @@ def show(lab: LabServer, page: Page) -> Callable[[str], Page]:
 
 @pytest.fixture
 def store(lab: LabServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A connection to the store that the kernels and the pages of the server see; emptied with the test."""
+    """A connection to the store that the kernels and the pages of the server see; what a test adds goes with it."""
     monkeypatch.setenv("JUPYTER_SHM_RUNTIME_DIR", str(lab.runtime))
     with Store(capacity=CAPACITY) as store:
+        before = store.keys()
         yield store
-        store.clear()
+        for name in {*store.keys()}.difference(before):
+            store.delete(name)
 
 
 @pytest.fixture
