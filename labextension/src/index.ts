@@ -14,6 +14,7 @@ import { Token } from '@lumino/coreutils';
 import { Connection } from './lab/connection';
 import { LabHost } from './lab/host';
 import { insert } from './lab/notebooks';
+import { serverOf } from './lab/server';
 import { Sidebar } from './lab/sidebar';
 import { StatusItem } from './lab/status';
 import { fetchingCode, Model, type Translate } from './view';
@@ -42,7 +43,7 @@ const connection: JupyterFrontEndPlugin<Connection> = {
   optional: [ITranslator],
   activate: (app: JupyterFrontEnd, translator: ITranslator | null) => {
     const t = translateBy(translator);
-    return new Connection(app.serviceManager.serverSettings, new Model(), {
+    return new Connection(serverOf(app.serviceManager.serverSettings), new Model(), {
       lost: t('The connection to the server is lost; it is being tried again.'),
       missing: t(
         'This Jupyter server lacks the extension jupyter_shm. Install the package where the server runs, and start it again.'
@@ -166,7 +167,7 @@ function addCommands(
 }
 
 async function chooseName(connection: Connection, t: Translate): Promise<string | null> {
-  const looking = connection.look(); // where nothing else looks, it must be found out first
+  const ended = connection.look(); // where nothing else looks, it must be found out first
   try {
     await connection.known();
     const published = [...connection.model.objects.values()].filter(
@@ -189,7 +190,7 @@ async function chooseName(connection: Connection, t: Translate): Promise<string 
     });
     return chosen.button.accept ? chosen.value : null;
   } finally {
-    looking.dispose();
+    ended();
   }
 }
 

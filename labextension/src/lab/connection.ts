@@ -3,10 +3,6 @@
  * It is open only while somebody looks at a page that is visible.
  */
 
-import { URLExt } from '@jupyterlab/coreutils';
-import { ServerConnection } from '@jupyterlab/services';
-import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
-
 import type { Message, Model, ObjectFacts } from '../view';
 
 /** Milliseconds until a connection that was lost is tried again; doubled from the first to the last. */
@@ -15,6 +11,12 @@ const LAST_DELAY = 30_000;
 
 /** Milliseconds for which a page may be out of sight before nothing is told to it any more. */
 const OUT_OF_SIGHT = 10_000;
+
+/** Where the extension is; paths are below the server's own address. */
+export interface Server {
+  request(path: string, init: RequestInit): Promise<Response>;
+  open(path: string): WebSocket;
+}
 
 /** What the server says of itself before all else. */
 interface ServerMessage {
@@ -31,12 +33,12 @@ export interface Texts {
 
 export class Connection {
   /**
-   * @param settings Which server.
+   * @param server Where to ask.
    * @param model What is told goes there.
    * @param texts For people.
    */
   constructor(
-    private readonly settings: ServerConnection.ISettings,
+    private readonly server: Server,
     readonly model: Model,
     private readonly texts: Texts
   ) {
@@ -46,14 +48,18 @@ export class Connection {
   /** The folder in which the server's files lie; "" before it was told. */
   root = '';
 
-  /** Look, until what is returned is disposed of. */
-  look(): IDisposable {
-    this.lookers += 1;
+  /**
+   * Look.
+   * @returns What ends that.
+   */
+  look(): () => void {
+    const looker = {};
+    this.lookers.add(looker);
     this.update();
-    return new DisposableDelegate(() => {
-      this.lookers -= 1;
+    return () => {
+      this.lookers.delete(looker);
       this.update();
-    });
+    };
   }
 
   /** Wait until something was told; to be called while looking. */
@@ -84,22 +90,21 @@ export class Connection {
   }
 
   private async change(object: ObjectFacts, request: RequestInit): Promise<void> {
-    const path = URLExt.join('jupyter-shm/objects', this.model.incarnation, object.id);
-    const url = URLExt.join(this.settings.baseUrl, path);
-    const response = await ServerConnection.makeRequest(url, request, this.settings);
+    const path = `jupyter-shm/objects/${this.model.incarnation}/${object.id}`;
+    const response = await this.server.request(path, request);
     if (!response.ok) {
       throw new Error(await sentenceOf(response));
     }
   }
 
   private get isWanted(): boolean {
-    return this.lookers > 0 && !this.isOutOfSight && !this.isMissing;
+    return this.lookers.size > 0 && !this.isOutOfSight && !this.isMissing;
   }
 
   private seen(): void {
-    window.clearTimeout(this.hiding);
+    clearTimeout(this.hiding);
     if (document.hidden) {
-      this.hiding = window.setTimeout(() => this.setOutOfSight(true), OUT_OF_SIGHT);
+      this.hiding = setTimeout(() => this.setOutOfSight(true), OUT_OF_SIGHT);
     } else {
       this.setOutOfSight(false);
     }
@@ -114,7 +119,7 @@ export class Connection {
     if (this.isWanted && !this.socket) {
       this.open();
     } else if (!this.isWanted) {
-      window.clearTimeout(this.retrying);
+      clearTimeout(this.retrying);
       const socket = this.socket;
       this.socket = null;
       socket?.close();
@@ -122,10 +127,8 @@ export class Connection {
   }
 
   private open(): void {
-    window.clearTimeout(this.retrying);
-    const { WebSocket, wsUrl, token, appendToken } = this.settings;
-    const query = appendToken && token ? `?token=${encodeURIComponent(token)}` : '';
-    const socket = new WebSocket(URLExt.join(wsUrl, 'jupyter-shm/watch') + query);
+    clearTimeout(this.retrying);
+    const socket = this.server.open('jupyter-shm/watch');
     this.socket = socket;
     socket.onmessage = event => {
       if (this.socket === socket) {
@@ -160,15 +163,14 @@ export class Connection {
     this.isMissing = await this.hasNoExtension();
     this.showFault(this.isMissing ? this.texts.missing : this.texts.lost);
     if (this.isWanted && !this.socket) {
-      this.retrying = window.setTimeout(() => this.update(), this.delay);
+      this.retrying = setTimeout(() => this.update(), this.delay);
       this.delay = Math.min(2 * this.delay, LAST_DELAY);
     }
   }
 
   private async hasNoExtension(): Promise<boolean> {
-    const url = URLExt.join(this.settings.baseUrl, 'jupyter-shm/state');
     try {
-      return (await ServerConnection.makeRequest(url, {}, this.settings)).status === 404;
+      return (await this.server.request('jupyter-shm/state', {})).status === 404;
     } catch {
       return false; // the server is not there at all
     }
@@ -188,13 +190,13 @@ export class Connection {
     });
   }
 
-  private lookers = 0;
+  private readonly lookers = new Set<object>();
   private isOutOfSight = false;
   private isMissing = false;
   private socket: WebSocket | null = null;
   private delay = FIRST_DELAY;
-  private retrying = 0;
-  private hiding = 0;
+  private retrying: ReturnType<typeof setTimeout> | undefined;
+  private hiding: ReturnType<typeof setTimeout> | undefined;
 }
 
 /** What the server says of a request that it refuses. */

@@ -1,7 +1,6 @@
 /** The sidebar: a place for the view, which looks only while it can be seen. */
 
 import { LabIcon } from '@jupyterlab/ui-components';
-import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
@@ -32,7 +31,7 @@ export class Sidebar extends Widget {
   }
 
   override dispose(): void {
-    this.looking?.dispose();
+    this.looking?.();
     this.view?.dispose();
     super.dispose();
   }
@@ -71,10 +70,10 @@ export class Sidebar extends Widget {
   }
 
   private stop(): void {
-    this.looking?.dispose();
+    this.looking?.();
     this.looking = null;
   }
 
-  private looking: IDisposable | null = null;
+  private looking: (() => void) | null = null;
   private view: View | null = null;
 }
