@@ -92,7 +92,9 @@ OURS_FOR_FEW = {
     f"jupyter_shm.{name}"
     for name in (
         "client.info",
+        "extension",
         "magics",
+        "panel",
         "store",
         "cli",
         "testing",
