@@ -1,8 +1,9 @@
-"""``pip install .`` gives a working package, without Node, with what it needs and no more."""
+"""``pip install .`` gives a working package, without Node.js, with what it needs and no more, and both extensions."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -22,7 +23,7 @@ store.shutdown()
 
 @pytest.fixture(scope="module")
 def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with nothing but this package and what it asks for."""
+    """An interpreter with nothing but this package and what it asks for, where no Node.js is found."""
     folder = tmp_path_factory.mktemp("clean")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
@@ -63,3 +64,26 @@ def test_the_command_is_found_by_jupyter(clean_python, runtime_folder, tmp_path)
     )
 
     assert "no store 'default' is running" in done.stderr, (done.stdout, done.stderr, sys.version)
+
+
+@pytest.mark.slow
+def test_both_extensions_are_there_as_soon_as_it_is_installed(clean_python, tmp_path):
+    install = [clean_python, "-m", "pip", "install", "--quiet", "jupyterlab>=4,<5"]
+    subprocess.run(install, check=True, capture_output=True, timeout=600)
+
+    def listed(*words: str) -> str:
+        command = [clean_python.parent / "jupyter", *words]
+        environment = {**os.environ, "PATH": f"{clean_python.parent}:/usr/sbin:/sbin", "NO_COLOR": "1"}
+        done = subprocess.run(
+            command, check=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
+        return re.sub(r"\x1b\[\d+m", "", done.stdout + done.stderr)
+
+    import jupyter_shm
+
+    version = jupyter_shm.__version__
+    assert f"jupyter_shm {version} OK" in listed("server", "extension", "list")
+    assert f"jupyter-shm v{version} enabled OK (python, jupyter_shm)" in listed("labextension", "list")
+    widget = "import jupyter_shm.panel as panel, pathlib; print((pathlib.Path(panel.__file__).parent / 'static/widget.js').exists())"
+    done = subprocess.run([clean_python, "-c", widget], check=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "True\n"

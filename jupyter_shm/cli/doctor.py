@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import ShmError
 from ..linux.machine import Fact, machine_facts
 from ..sizes import format_size
+from .pages import page_facts
 from .terminal import FAILED, NotRunningError, place, running_store, show
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def doctor(options: argparse.Namespace) -> int:
     Returns:
         The exit status: not 0 if anything is bad.
     """
-    report = Report([*_versions(), *machine_facts(), *_store_facts(options)])
+    report = Report([*_versions(), *page_facts(), *machine_facts(), *_store_facts(options)])
     show(report)
     return FAILED if any(fact.verdict == "bad" for fact in report) else 0
 

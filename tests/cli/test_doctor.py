@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from store_processes import stores_of
 
 import jupyter_shm
+from jupyter_shm.cli import pages
 from jupyter_shm.client.store import Store
 from jupyter_shm.linux.machine import machine_facts
 
@@ -31,6 +32,34 @@ def test_doctor_tells_what_the_machine_allows_and_which_versions_are_here(cli, r
     assert found["runtime folder"] == ("ok", str(runtime_folder))
     assert {fact.name for fact in machine_facts()} <= set(found)
     assert done.stderr == ""
+
+
+def test_doctor_tells_what_is_there_for_browsers(cli):
+    found = facts(cli("doctor").stdout)
+
+    verdict, value = found["JupyterLab"]
+    assert value.startswith(f"jupyterlab {version('jupyterlab')}")
+    assert verdict == ("warn" if "without" in value else "ok")
+    assert found["panel in notebooks"][1] in ("there", "its page is missing")
+
+
+def test_doctor_says_where_to_install_it_for_a_jupyterlab_elsewhere(monkeypatch):
+    monkeypatch.setattr(pages, "version", lambda name: (_ for _ in ()).throw(PackageNotFoundError(name)))
+
+    (fact,) = [fact for fact in pages.page_facts() if fact.name == "JupyterLab"]
+
+    assert (fact.verdict, fact.value) == ("ok", "not in this environment")
+    assert "install jupyter_shm too" in fact.advice
+
+
+def test_doctor_warns_of_a_jupyterlab_that_lacks_what_was_not_built(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(pages.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(pages.site, "getuserbase", lambda: str(tmp_path))
+
+    (fact,) = [fact for fact in pages.page_facts() if fact.name == "JupyterLab"]
+
+    assert fact.verdict == "warn"
+    assert "JUPYTER_SHM_LABEXTENSION=force" in fact.advice
 
 
 def test_doctor_tells_what_is_kept_warm_and_of_which_pages(cli, monkeypatch):
