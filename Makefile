@@ -75,8 +75,8 @@ web: $(VENV)/.with-test        ## Style, types and tests of the TypeScript; left
 	    echo "No Node.js is on PATH: style, types and tests of the TypeScript are left out."; exit 0; \
 	fi; \
 	PATH="$(abspath $(VENV))/bin:$$PATH"; export PATH; \
-	if [ ! -e node_modules/.yarn-state.yml ] || [ yarn.lock -nt node_modules/.yarn-state.yml ]; then \
-	    echo "Installing what the TypeScript needs ..."; jlpm install --immutable >/dev/null; \
+	if [ ! -e node_modules/.complete ] || [ yarn.lock -nt node_modules/.complete ]; then \
+	    echo "Installing what the TypeScript needs ..."; jlpm install --immutable >/dev/null; touch node_modules/.complete; \
 	fi; \
 	jlpm lint; jlpm types; jlpm test
 

@@ -95,7 +95,9 @@ class BrowserPartsHook(BuildHookInterface):
     def _complaint(self, error: Exception) -> str:
         parts = zip(("the JupyterLab extension", "the notebook's panel"), self.outputs, strict=True)
         missing = [what for what, path in parts if not path.exists()]
-        consequence = f"installed without {' and '.join(missing)}" if missing else "installed with what was built before"
+        consequence = (
+            f"installed without {' and '.join(missing)}" if missing else "installed with what was built before"
+        )
         return (
             f"jupyter_shm is {consequence}: {error}. All else works. To have it built: Node.js 20.19 or later on PATH, or "
             f"access to PyPI and npm; {SETTING}=force shows what fails, {SETTING}=skip does without."

@@ -23,9 +23,13 @@ try {
     logLevel: 'warning'
   });
   const bundles = found.map(name => join(out, name.replace(/\.ts$/, '.mjs')));
-  const done = spawnSync(process.execPath, ['--enable-source-maps', '--test', ...bundles], {
-    stdio: 'inherit'
-  });
+  const done = spawnSync(
+    process.execPath,
+    ['--enable-source-maps', '--test', '--test-reporter=spec', ...bundles],
+    {
+      stdio: 'inherit'
+    }
+  );
   process.exitCode = done.status ?? 1;
 } finally {
   rmSync(out, { recursive: true });

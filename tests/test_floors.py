@@ -42,8 +42,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {"protocol", "linux", "client", "workers"} | GROUND,
     # What IPython loads: the magics of every face.
     "extension": {"magics", "panel"} | GROUND,
-    # The package itself hands out names of the client and of the panel, and loads the rest when IPython asks for it.
-    "__init__": {"client", "workers", "extension", "panel"} | GROUND,
+    # The package itself hands out names of the client and of the panel, and loads the rest when IPython
+    # or Jupyter Server asks for it.
+    "__init__": {"client", "workers", "extension", "panel", "server"} | GROUND,
 }
 
 FACE_OF = dict.fromkeys(("completion", "who"), "magics") | dict.fromkeys(("places", "reach"), "grip")

@@ -79,9 +79,7 @@ def test_a_client_that_comes_begins_the_time_anew(store: PureStore, client: Pure
     assert len(retreats) == 2
 
 
-def test_who_only_watches_is_no_client_that_is_waited_for(
-    store: PureStore, client: PureClient, retreats: list[float]
-):
+def test_who_only_watches_is_no_client_that_is_waited_for(store: PureStore, client: PureClient, retreats: list[float]):
     client.put("x")
     store.connect("jupyter-lab", watches=True)
     client.hang_up()
