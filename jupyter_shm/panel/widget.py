@@ -128,7 +128,7 @@ class Panel(anywidget.AnyWidget):
     def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
         match content:
             case {"kind": "seen"}:
-                self._audience.seen()
+                self.follow()  # it may have been taken for gone a moment ago
             case {"kind": "open"}:
                 self.follow()
                 self._follower.refresh()
