@@ -120,8 +120,9 @@ class Panel(anywidget.AnyWidget):
                 self._diff = text
                 return
         self._base = state
-        self._diff = ""
+        # In this order: the other way round the page would go back to the state before, for a moment.
         self._state = encode(state)
+        self._diff = ""
 
     # --- hearing from the page: in the kernel's main thread -----------------------------------------------------
 
