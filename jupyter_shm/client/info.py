@@ -108,6 +108,12 @@ class ObjectInfo:
         )
 
     @property
+    def stream(self) -> int:
+        """Bytes that each get has to unpickle; 0 for an ndarray, and where that is not known."""
+        meta = self._meta
+        return 0 if meta is None or meta.kind == NDARRAY else int(meta.parts[0][2])
+
+    @property
     def lives(self) -> str:
         """How long it lives, in words."""
         if self.state == "held":

@@ -9,8 +9,12 @@ import msgspec
 
 from ..client.refs import ObjectRef
 from ..client.store import Store
-from ..errors import InvalidArgumentError, ObjectNotFoundError
+from ..errors import InvalidArgumentError
+from ..sizes import format_size
 from .preview import preview_of
+
+LONG = 64 << 20
+"""Bytes of a pickle stream from which on nobody's curiosity unpickles it: that takes a second or more."""
 
 Release = Callable[[str, str], list[str]]
 """Let go of all views of a name of a store in this process; what was cleared, as lines."""
@@ -123,9 +127,11 @@ def _delete(store: Store, ref: ObjectRef) -> dict[str, Any]:
 
 
 def _preview(store: Store, ref: ObjectRef) -> dict[str, Any]:
+    info = store.info(ref)
+    if info.stream > LONG:
+        raise InvalidArgumentError(
+            f"a look at it would unpickle {format_size(info.stream)}, and more than {format_size(LONG)} would keep this "
+            "kernel busy for long. Fetch it in a cell."
+        )
     look = preview_of(store.get(ref))
-    try:
-        memory = store.info(ref).explain()
-    except ObjectNotFoundError:
-        memory = ""
-    return {"preview": msgspec.to_builtins(look), "memory": memory}
+    return {"preview": msgspec.to_builtins(look), "memory": info.explain()}

@@ -120,15 +120,16 @@ class Panel(anywidget.AnyWidget):
                 self._diff = text
                 return
         self._base = state
-        self._diff = ""
+        # In this order: the other way round the page would go back to the state before, for a moment.
         self._state = encode(state)
+        self._diff = ""
 
     # --- hearing from the page: in the kernel's main thread -----------------------------------------------------
 
     def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
         match content:
             case {"kind": "seen"}:
-                self._audience.seen()
+                self.follow()  # it may have been taken for gone a moment ago
             case {"kind": "open"}:
                 self.follow()
                 self._follower.refresh()

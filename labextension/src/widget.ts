@@ -99,7 +99,11 @@ class Link {
     const { state } = this.base;
     const difference = this.kernel.get('_diff');
     const diff = difference ? (JSON.parse(String(difference)) as DiffMessage) : null;
-    this.model.apply(diff?.base === state.revision ? stateAfter(state, diff) : state, isOld);
+    const message = diff?.base === state.revision ? stateAfter(state, diff) : state;
+    // Two changes come one after the other; what is told in between may be of the past.
+    if (message.revision >= this.model.revision) {
+      this.model.apply(message, isOld);
+    }
   }
 
   /** Say that somebody looks, now and then. */

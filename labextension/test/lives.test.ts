@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Lives, type Life } from '../src/view/lives';
-import { isMoving, place, tracksSince } from '../src/view/timeline';
+import { isMoving, place, spilledAt, tracksSince } from '../src/view/timeline';
 import { NOW, event, object } from './facts';
 
 function only(lives: Lives): Life[] {
@@ -74,8 +74,10 @@ test('an event that is told twice happens once', () => {
   lives.update([object('1', 'x')], [spill], NOW);
   lives.update([object('1', 'x', { state: 'spilled' })], [spill], NOW);
 
-  assert.equal(only(lives)[0]?.marks.length, 1);
-  assert.equal(only(lives)[0]?.state, 'spilled');
+  const [life] = only(lives);
+  assert.equal(life?.marks.length, 1);
+  assert.equal(life?.state, 'spilled');
+  assert.equal(life && spilledAt(life), NOW);
 });
 
 test('what goes without an event, a small object without a name, has ended when it was missed', () => {

@@ -179,6 +179,19 @@ def test_a_diff_of_a_state_that_was_replaced_is_passed_over(widget_page):
     sync_api.expect(widget_page.page.locator(".jp-Shm-row")).to_have_count(3)
 
 
+def test_two_changes_that_come_one_after_the_other_do_not_bring_back_what_was(widget_page):
+    after = feed.encode(msgspec.structs.replace(next_state(), revision=9))
+    widget_page.tell(next_state())
+    sync_api.expect(widget_page.page.locator(".jp-Shm-row")).to_have_count(5)
+    widget_page.row("array").click()
+
+    widget_page.page.evaluate("text => { kernel.tell('_diff', ''); kernel.tell('_state', text) }", after)
+
+    widget_page.page.evaluate("() => new Promise(requestAnimationFrame)")
+    assert [one["id"] for one in widget_page.sent("select")] == [str((1 << 60) + 20)]
+    assert "old" not in widget_page.rows()
+
+
 def test_thousands_of_rows_scroll_with_few_in_the_page_and_no_gap(open_page):
     shown = open_page(many(5000))
     shown.page.wait_for_selector(".jp-Shm-row")

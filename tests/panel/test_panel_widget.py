@@ -12,6 +12,7 @@ from jupyter_shm import errors
 from jupyter_shm.client.refs import ObjectRef
 from jupyter_shm.client.store import Store
 from jupyter_shm.panel import audience as looking
+from jupyter_shm.panel import deeds
 from jupyter_shm.panel.widget import Panel
 from jupyter_shm.testing.private import eventually
 
@@ -140,6 +141,26 @@ def test_a_preview_is_data(store, page):
     assert not store.info("x").holders
 
 
+def test_what_would_take_long_to_unpickle_is_not_looked_at(store, page, monkeypatch):
+    monkeypatch.setattr(deeds, "LONG", 1000)
+    store.put(list(range(1000)), "list")
+    store.put(np.arange(1000), "array")
+    assert eventually(lambda: page.objects().keys() == {"list", "array"})
+
+    assert "unpickle" in page.ask("preview", "list")["error"]
+    assert page.ask("preview", "array")["preview"]["kind"] == "line"
+
+
+def test_an_object_without_a_name_can_be_looked_at_and_ended(store, page):
+    view = store.put(np.arange(5))
+    assert eventually(lambda: "" in page.objects())
+
+    assert page.ask("preview", "")["preview"]["kind"] == "line"
+    assert page.ask("delete", "") == {}
+    assert eventually(lambda: page.objects().get("", {}).get("state") != "live")
+    del view
+
+
 class CannotBeRebuilt:
     def __reduce__(self):
         return (sys.modules[__name__].refuse, ())
@@ -232,8 +253,8 @@ def test_what_is_selected_before_anything_is_known_is_selected_when_it_comes(sto
 def test_it_stops_following_when_nobody_looks_and_goes_on_when_somebody_does(store, page, monkeypatch):
     monkeypatch.setattr(looking, "PATIENCE", 0.0)
     assert eventually(lambda: page.panel._state)
-    store.put(1, "x")
-    assert eventually(lambda: store.put(1, "x") and store.stats().clients == 1)
+    assert eventually(lambda: store.put(1, "x") and not page.panel._follower.is_running)
+    assert eventually(lambda: store.stats().clients == 1)
     monkeypatch.setattr(looking, "PATIENCE", 1000.0)
 
     page.hear({"kind": "open"})
@@ -242,15 +263,16 @@ def test_it_stops_following_when_nobody_looks_and_goes_on_when_somebody_does(sto
     assert eventually(lambda: "y" in page.objects())
 
 
-def test_who_says_that_he_looks_is_told_on(store, page, monkeypatch):
+def test_who_was_taken_for_gone_and_says_that_he_looks_is_told_on(store, page, monkeypatch):
     monkeypatch.setattr(looking, "PATIENCE", 0.0)
-    for number in range(5):
-        page.hear({"kind": "seen"})
-        store.put(1, f"n{number}")
-        if not eventually(lambda number=number: f"n{number}" in page.objects(), 0.3):
-            page.hear({"kind": "open"})  # it was not quick enough
+    assert eventually(lambda: page.panel._state)
+    assert eventually(lambda: store.put(1, "x") and not page.panel._follower.is_running)
+    monkeypatch.setattr(looking, "PATIENCE", 1000.0)
 
-    assert eventually(lambda: "n4" in page.objects())
+    page.hear({"kind": "seen"})
+
+    store.put(1, "y")
+    assert eventually(lambda: "y" in page.objects())
 
 
 def test_closing_lets_go_of_everything(store):

@@ -262,14 +262,13 @@ export class Timeline {
     const to = Math.max(from + 2, x(end));
     const since = now - this.span;
     if (end >= since) {
-      context.fillStyle = isOver
-        ? palette.ended
-        : life.state === 'spilled'
-          ? palette.spilled
-          : palette.live;
+      context.fillStyle = isOver ? palette.ended : palette.live;
       context.fillRect(from, top + BAR, to - from, HEIGHT);
       if (life.state === 'spilled' && !isOver) {
-        stripes(context, palette.background, from, top + BAR, to - from, HEIGHT);
+        const spilled = Math.max(from, x(spilledAt(life)));
+        context.fillStyle = palette.spilled;
+        context.fillRect(spilled, top + BAR, to - spilled, HEIGHT);
+        stripes(context, palette.background, spilled, top + BAR, to - spilled, HEIGHT);
       }
       if (life.id === this.selectedId) {
         context.strokeStyle = palette.text;
@@ -386,6 +385,11 @@ export class Timeline {
     }
     return lines.join('\n');
   }
+}
+
+/** Since when an object has been on disk; `null`: longer than anybody remembers. */
+export function spilledAt(life: Life): number | null {
+  return life.marks.filter(mark => mark.kind === 'spill').pop()?.time ?? null;
 }
 
 /** Oblique lines over a bar: on disk. */
