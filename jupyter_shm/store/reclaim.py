@@ -142,6 +142,7 @@ class Reclaim:
                     self._returning.append(object)
                 self._keep(object, now)
             elif self.unanswered and self._is_awaited(object):
+                self._note_end_of_reading(object)
                 self._ledger.set_held(object, False)
                 self._postponed.append(object)
             else:
@@ -167,8 +168,7 @@ class Reclaim:
         object.backoff = min(2 * object.backoff, LAST_BACKOFF)
 
     def _free(self, object: Object, now: float) -> list[Action]:
-        if object.is_held and self._history is not None:
-            self._history.note(FREED, object, "")
+        self._note_end_of_reading(object)
         offset, nbytes = self._ledger.free_object(object)
         for id in object.contained:
             self.hint(id, now)
@@ -179,6 +179,10 @@ class Reclaim:
         if object.terms is not NO_TERMS:
             actions += agree(object, NO_TERMS)
         return [*actions, Punch(offset, nbytes)] if nbytes else actions
+
+    def _note_end_of_reading(self, object: Object) -> None:
+        if object.is_held and self._history is not None:
+            self._history.note(FREED, object, "")
 
     def _schedule(self, object: Object, when: float) -> None:
         object.due = when

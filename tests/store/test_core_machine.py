@@ -19,6 +19,7 @@ from pure_store import MIB, PureStore
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store.admission import ROOM_PATIENCE
 from jupyter_shm.store.extents import HUGE, PAGE
+from jupyter_shm.store.history import FREED
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
 from jupyter_shm.store.references import KEEP
 from jupyter_shm.tables import layout
@@ -48,6 +49,7 @@ class CoreMachine(Readers):
         self.store.on_action = self._look
         self.store.on_settled = self._expire
         self.store.core.history.wall = lambda: 0.0  # nothing is ever too old
+        self.seen_held: set[int] = set()  # ids of what was found to be read on without its name
         self._join()
 
     # --- coming and going -----------------------------------------------------------------------------------------
@@ -332,7 +334,17 @@ class CoreMachine(Readers):
     @invariant()
     def what_happened_is_told(self) -> None:
         events = self.store.core.history.after(0, 100_000)[0]
-        assert Counter((event.kind, event.name) for event in events if event.name) == self.happened
+        told = Counter((event.kind, event.name) for event in events if event.name and event.kind != FREED)
+        assert told == self.happened
+
+    @invariant()
+    def the_end_of_what_was_read_on_is_told_once_and_not_before(self) -> None:
+        objects = self.store.ledger.objects
+        freed = [e.id for e in self.store.core.history.after(0, 100_000)[0] if e.kind == FREED and e.name]
+        assert len(freed) == len(set(freed))
+        assert not [id for id in freed if id in objects and objects[id].is_held]
+        assert {id for id in self.seen_held if id not in objects} <= set(freed)
+        self.seen_held |= {id for id, one in objects.items() if one.is_held and one.name and one.state == DYING}
 
     @invariant()
     def nobody_is_called_twice(self) -> None:
