@@ -15,7 +15,7 @@ import pytest
 from peers import forked, kill_store, kill_store_and_keeper, run
 
 from jupyter_shm import errors
-from jupyter_shm.client import watching
+from jupyter_shm.client import listing, watching
 from jupyter_shm.client.store import Store
 from jupyter_shm.testing.private import eventually
 
@@ -34,6 +34,11 @@ class Seen(list):
 
     def waits_for(self, kind: str, name: str) -> bool:
         return eventually(lambda: (kind, name) in self.told)
+
+
+def connections(store) -> int:
+    """How many there are; ``stats().clients`` leaves out those that only watch."""
+    return len(listing._people(store.session))
 
 
 def watch_threads() -> list[threading.Thread]:
@@ -55,6 +60,13 @@ def test_every_change_is_told_in_its_order_from_now_on(store, peer):
     assert seen.told == [("publish", "x"), ("overwrite", "x"), ("pin", "x"), ("delete", "x")]
     assert [event.who for event in seen][1:] == ["peer_loop.py"] * 3
     assert seen == store.events(seen[0].sequence - 1)
+
+
+def test_who_only_watches_is_no_client(store):
+    with store.watch(Seen()):
+        assert eventually(lambda: connections(store) == 2)
+
+        assert store.stats().clients == 1
 
 
 def test_more_changes_than_a_packet_holds_are_all_told(store):
@@ -152,16 +164,16 @@ def test_a_callback_may_close_its_own_watch_and_use_the_store(store):
 
 
 def test_all_watches_of_a_store_share_one_thread_that_ends_with_the_last(store):
-    before = store.stats().clients
+    before = connections(store)
     watches = [store.watch(Seen()) for _ in range(5)]
     assert len(watch_threads()) == 1
-    assert eventually(lambda: store.stats().clients == before + 1)
+    assert eventually(lambda: connections(store) == before + 1)
 
     for watch in watches:
         watch.close()
 
     assert eventually(lambda: not watch_threads())
-    assert eventually(lambda: store.stats().clients == before)
+    assert eventually(lambda: connections(store) == before)
     with store.watch(seen := Seen()):
         store.put(1, "x")
         assert seen.waits_for("publish", "x")
@@ -336,14 +348,14 @@ def test_a_watch_keeps_no_store_alive(store):
     other = Store()
     assert other.put(1, "x").version == 1
     watch = other.watch(Seen())
-    assert eventually(lambda: store.stats().clients == 3)
+    assert eventually(lambda: connections(store) == 3)
 
     del other
     gc.collect()
 
     assert eventually(lambda: not watch_threads())
     assert watch.is_closed
-    assert eventually(lambda: store.stats().clients == 1)
+    assert eventually(lambda: connections(store) == 1)
 
 
 def test_a_watch_that_nobody_holds_goes_on_with_its_store(store):
@@ -376,7 +388,7 @@ def test_the_end_of_a_watch_ends_no_lease(store):
     other.put(np.arange(1000), "x")
     with other.watch(Seen()):
         view = other.get("x")
-    assert eventually(lambda: store.stats().clients == 2)
+    assert eventually(lambda: connections(store) == 2)
     store.delete("x")
     store.put(np.zeros(1000), "y")
 
@@ -387,11 +399,11 @@ def test_the_end_of_a_watch_ends_no_lease(store):
 
 def test_who_watches_and_is_killed_leaves_nothing(store, peer):
     peer("watch = store.watch(print)")
-    assert eventually(lambda: store.stats().clients == 3)
+    assert eventually(lambda: connections(store) == 3)
 
     peer.kill()
 
-    assert eventually(lambda: store.stats().clients == 1)
+    assert eventually(lambda: connections(store) == 1)
 
 
 def test_a_closed_store_cannot_be_watched(store):
@@ -435,15 +447,15 @@ def test_a_child_can_watch_for_itself(store):
 
 def test_the_end_of_a_parent_is_seen_although_its_child_lives(store, peer):
     peer("watch = store.watch(print); view = store.put(1, 'x')")
-    assert eventually(lambda: store.stats().clients == 3)
+    assert eventually(lambda: connections(store) == 3)
     child = peer("import signal; pid = os.fork(); pid or signal.pause(); pid")
 
     peer.kill()
     try:
-        assert eventually(lambda: store.stats().clients == 2)  # ours, and the child's
+        assert eventually(lambda: connections(store) == 2)  # ours, and the child's
     finally:
         os.kill(child, signal.SIGKILL)
-    assert eventually(lambda: store.stats().clients == 1)
+    assert eventually(lambda: connections(store) == 1)
 
 
 def test_forks_at_any_moment_leave_neither_sockets_nor_threads(store):
@@ -463,5 +475,5 @@ def test_forks_at_any_moment_leave_neither_sockets_nor_threads(store):
         done.set()
         thread.join()
 
-    assert eventually(lambda: store.stats().clients == 1)
+    assert eventually(lambda: connections(store) == 1)
     assert eventually(lambda: not watch_threads())
