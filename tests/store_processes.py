@@ -31,7 +31,9 @@ def settings_in(environment: Iterable[str]) -> list[str]:
 
 def stores_of(folder: Path) -> dict[int, str]:
     """The living store processes of one runtime folder, without their keepers: as ``processes_of``."""
-    return {pid: line for pid, line in processes_of(folder).items() if name_of(pid) == "shm-store"}
+    found = {pid: line for pid, line in processes_of(folder).items() if name_of(pid) == "shm-store"}
+    # A child that a store has just forked calls itself as the store does, for a moment.
+    return {pid: line for pid, line in found.items() if parent_of(pid) not in found}
 
 
 def keepers_of(folder: Path) -> dict[int, str]:
@@ -45,6 +47,14 @@ def name_of(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def parent_of(pid: int) -> int:
+    """The process that has started it; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def processes_of(folder: Path) -> dict[int, str]:
