@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -127,11 +128,30 @@ def segments() -> frozenset[str]:
             found.add(f"map of {path.removeprefix('/')} (inode {inode})")
     for entry in os.scandir(SEGMENTS) if SEGMENTS.is_dir() else ():
         try:
-            if entry.stat(follow_symlinks=False).st_uid == os.getuid():
+            if entry.stat(follow_symlinks=False).st_uid == os.getuid() and not is_of_another(entry.name):
                 found.add(entry.path)
         except FileNotFoundError:
             continue
     return frozenset(found)
+
+
+def is_of_another(name: str) -> bool:
+    """Was a segment made by a living process that is neither this one nor comes from it?  loky's tell by whom."""
+    maker = re.match(r"sem\.loky-(\d+)-", name)
+    pid = int(maker[1]) if maker else 0
+    if not pid or not Path(f"/proc/{pid}").exists():
+        return False
+    while pid > 1 and pid != os.getpid():
+        pid = parent_of(pid)
+    return pid != os.getpid()
+
+
+def parent_of(pid: int) -> int:
+    """The process that has started it; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def report(leaked: list[str]) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from leaks import command_line
+from leaks import command_line, parent_of
 
 MODULE = "jupyter_shm.store"
 SECONDS = 10.0
@@ -47,14 +47,6 @@ def name_of(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
-
-
-def parent_of(pid: int) -> int:
-    """The process that has started it; 0 when it is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
 
 
 def processes_of(folder: Path) -> dict[int, str]:
