@@ -55,7 +55,6 @@ from .welcomes import Welcomes
 IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
 
-
 CHANGES = (m.Reserve, m.ReserveNursery, m.Commit, m.Delete, m.Pin, m.Expire, m.Pend, m.Fulfil)
 """Requests that change something: their numbers are in the rows."""
 
