@@ -140,6 +140,7 @@ class References:
         object.is_lost = owner is None
         if owner is not None:
             owner.pending[object.id] = object
+            object.label = owner.hello.label
 
     def heed(self, returning: Iterable[Object], let_go: Iterable[int]) -> list[Action]:
         """What a look at the DYING has found.

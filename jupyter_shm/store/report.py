@@ -34,10 +34,10 @@ def facts(object: Object, ledger: Ledger, holders: Holders) -> m.ObjectFacts:
 
 
 def _state(object: Object) -> str:
-    if object.is_pending:
-        return "lost" if object.is_lost else "pending"
     if object.state != LIVE:
         return "held"
+    if object.is_pending:
+        return "lost" if object.is_lost else "pending"
     return "spilled" if object.is_spilled else "live"
 
 

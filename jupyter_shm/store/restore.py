@@ -179,7 +179,7 @@ class _Survey:
         self.last_client = max(self.last_client, entry.ender)
         self._note_request(entry.ender, entry.ender_number)
         id = object_id(slot, generation)
-        empty = (0, "", entry.ender, entry.ender_number, "", 0, 0, 0, 0, 0, 0)
+        empty = (0, "", entry.ender, entry.ender_number, None, 0, 0, 0, 0, 0, 0)
         object = Object(id, slot, generation, *empty, is_pending=True)
         object.state = DYING if state == DROPPED else LIVE
         self.objects[id] = object
