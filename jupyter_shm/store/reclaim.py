@@ -149,7 +149,8 @@ class Reclaim:
     def take_returning(self) -> list[Object]:
         """Anonymous objects that somebody turned out to hold, since the last call."""
         returning, self._returning = self._returning, []
-        return returning
+        # The same look may have freed what held one of them, and then that one.
+        return [object for object in returning if object.id in self._ledger.objects]
 
     def take_let_go(self) -> list[int]:
         """Ids of what freed objects have contained, since the last call."""

@@ -441,6 +441,7 @@ class CoreMachine(Makers):
 
     @invariant()
     def nobody_waits_for_what_is_there(self) -> None:
+        self._collect()
         for actor in self.actors:
             for wait in actor.waits.values():
                 assert len(self.newer(wait)) + len(self.over(wait)) < wait.count
@@ -468,7 +469,8 @@ class CoreMachine(Makers):
         for offset, nbytes in ledger.extents.free_ranges():
             data = self.store.heap[offset : offset + min(nbytes, 3 * MIB)]
             assert data.count(0) == len(data), "a page that nothing covers was not punched"
-        assert all(self.store.reader.state(slot) & 0xFF == FREE for slot in range(self.store.index.words[WORD_SLOTS]))
+        states = {slot: self.store.reader.state(slot) & 0xFF for slot in range(self.store.index.words[WORD_SLOTS])}
+        assert states == dict.fromkeys(states, FREE)
 
 
 TestCoreMachine = CoreMachine.TestCase

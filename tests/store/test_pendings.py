@@ -365,6 +365,29 @@ def test_one_that_comes_back_when_its_maker_has_ended_is_lost(store: PureStore, 
     assert state(store, id) == FREE
 
 
+@pytest.mark.parametrize("is_made", [True, False])
+def test_one_that_ends_in_the_same_look_as_what_contained_it_does_not_come_back(
+    store: PureStore, maker: PureClient, is_made: bool
+):
+    id = maker.publish("") if is_made else maker.pend()
+    assert maker.lease_id(id)
+    maker.send(m.Drop(id))
+    generation, _ = maker.table.entry(slot_of(id))
+    maker.table.write(slot_of(id), generation, 0)
+    maker.send(m.Hint(id))
+    assert maker.lease_id(id) is False, "it is ending"
+    maker.table.write(slot_of(id), generation, 1)  # somebody had it, and was not seen
+    box = maker.publish("", b"", (id,))
+    maker.table.write(slot_of(id), generation, 0)
+    maker.send(m.Drop(box))
+    store.core.deadline(store.now)  # from now on its grace counts
+    store.now += 10 * GRACE
+
+    store.settle()
+
+    assert_nothing_is_left(store)
+
+
 def test_it_cannot_be_deleted(store: PureStore, maker: PureClient):
     id = held(maker)
 
