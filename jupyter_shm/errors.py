@@ -49,6 +49,24 @@ class ObjectExistsError(ShmError):
     default_reason = "exists"
 
 
+class ObjectLostError(ShmError):
+    """The process that was to make the object has ended first.  Nobody will make it."""
+
+    default_reason = "lost"
+
+
+class FulfilledError(ShmError):
+    """An object that was still to be made has been made already; it stays what it is."""
+
+    default_reason = "fulfilled"
+
+
+class RemoteError(ShmError):
+    """What was to make the object has failed, and its exception cannot be rebuilt here.  The text tells of it."""
+
+    default_reason = "remote"
+
+
 class InvalidNameError(ShmError, ValueError):
     """A name that is empty, longer than 128 bytes of UTF-8, or holds a NUL.  Nothing was stored."""
 
@@ -205,6 +223,21 @@ class SettingError(ShmError, ValueError):
     """A setting (environment variable or argument) that cannot be understood."""
 
     default_reason = "setting"
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - nobody raises it: it is shown as the cause of what is raised
+    """Where, in another process, an exception was raised that is raised here again.
+
+    Args:
+        text: The traceback, as Python shows it.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"\n\n{self.text.rstrip()}\n"
 
 
 class StoreLostWarning(UserWarning):

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GetTimeoutError, ShmError
+from . import asking
 from .again import again
 from .arguments import UNSET, deadline_of
 from .refs import ObjectRef
@@ -25,11 +26,19 @@ async def aget(store: Store, key: Any, *, mode: str, copy: bool, timeout: float 
         array = again(store.session, key)
         if array is not None:
             return array
-    if timeout is not UNSET and not isinstance(key, ObjectRef):
+    if (timeout is not UNSET and not isinstance(key, ObjectRef)) or _is_unmade(store, key):
         deadline_of(timeout)  # a number, or an error
-        if not await _wait(store, key, timeout) and default is UNSET:
-            raise GetTimeoutError(f"nobody published {key!r:.200} in time")
-    return await asyncio.to_thread(store.get, key, mode=mode, copy=copy, default=default)
+        is_there = await _wait(store, key, None if timeout is UNSET else timeout)
+        if not is_there and default is UNSET:
+            raise GetTimeoutError(f"nobody published, or made, {key!r:.200} in time")
+        timeout = UNSET if is_there else 0.0
+    return await asyncio.to_thread(store.get, key, mode=mode, copy=copy, timeout=timeout, default=default)
+
+
+def _is_unmade(store: Store, key: Any) -> bool:
+    """Is something that this means still to be made?"""
+    keys = key if isinstance(key, (list, tuple)) else [key]
+    return bool(asking.unmade(store.session, [one for one in keys if isinstance(one, ObjectRef)]))
 
 
 async def _wait(store: Store, key: Any, timeout: float | None) -> bool:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .leases import Leased
+from typing import Any
 
 
 class ObjectRef:
@@ -24,7 +21,7 @@ class ObjectRef:
         version: Counts the puts under the name, from 1.
         replaced_version: The version that this put replaced; 0 when the name was free.
         replaced_owner: Who had published that.
-        lease: What keeps an anonymous object; ``None`` for a named one.
+        lease: What keeps an anonymous object, while it is still to be made, too; ``None`` for a named one.
     """
 
     __slots__ = ("__weakref__", "id", "lease", "name", "replaced_owner", "replaced_version", "store", "version")
@@ -36,7 +33,7 @@ class ObjectRef:
         name: str,
         version: int,
         replaced: tuple[int, str] = (0, ""),
-        lease: Leased | None = None,
+        lease: object | None = None,
     ) -> None:
         self.store = store
         self.id = id

@@ -43,10 +43,10 @@ def receive(store: int, store_name: str, id: int, name: str, version: int) -> Ob
     ref = ObjectRef(store, id, name, version)
     session = None if name else session_of(store) or _connect(store, store_name)
     if session is not None:
-        ref.lease = session.leases.take_id(id, count_read=False)
+        ref.lease = session.leases.take_id(id, count_read=False) or session.leases.hold(id)
         if ref.lease is None:
             with contextlib.suppress(ShmError):  # gone, or the store is; a get will tell
-                ref.lease = asking.take_missed(session, ref, None)
+                ref.lease = asking.hold_missed(session, ref)
     return ref
 
 
@@ -63,12 +63,15 @@ async def fetch(ref: ObjectRef) -> Any:
 class Luggage:
     """The references inside of one object that is put.
 
+    Args:
+        refs: Those that are known from the beginning.
+
     Attributes:
         reducers: For ``pack``: it notes every reference that it meets.
     """
 
-    def __init__(self) -> None:
-        self._refs: list[ObjectRef] = []
+    def __init__(self, *refs: ObjectRef) -> None:
+        self._refs = list(refs)
         # No method of ours: that would be a cycle, and hold the references until somebody collects garbage.
         self.reducers: dict[type, Callable[[Any], Taken]] = {ObjectRef: partial(_note, self._refs)}
 

@@ -25,6 +25,7 @@ class Moment(NamedTuple):
     reserved: frozenset[tuple[int, int]]  # ids of client and reservation
     applied: dict[int, int]  # by id of the client, as the rows say when they have been raised
     terms: frozenset[tuple[int, int, int]]  # ids, flags and expiries of those that have a name
+    pending: frozenset[int]  # those of the anonymous that are still to be made
 
 
 class History:
@@ -104,6 +105,34 @@ class History:
             self.filled[id] = data
             return None
         return answer.id
+
+    # --- what is made later -------------------------------------------------------------------------------------------
+
+    def fulfil(self, client: PureClient, pending: int, id: int, contained: tuple[int, ...] = ()) -> bool:
+        """Make a PENDING object of what is reserved: was it?"""
+        entry = self.store.ledger.reservations[id]
+        data = pack_prefix(contained, b"") + self.filled.pop(id)[64:]
+        self.store.heap[entry.offset : entry.offset + len(data)] = self._pending = data
+        is_made = isinstance(self.ask(client, m.Fulfil, pending, id, len(data), 8, 1), m.Done)
+        if is_made:
+            self.data[pending] = data
+        else:
+            self.filled[id] = data
+        return is_made
+
+    def fulfil_with_piece(self, pending: int, piece: Piece, contained: tuple[int, ...] = ()) -> bool:
+        """The same, of a piece of a nursery."""
+        client = self.nurseries[piece.nursery].client
+        _, data = self.open.pop(piece.id)
+        data = self._pending = pack_prefix(contained, b"") + data[64:]
+        self.store.heap[piece.offset : piece.offset + len(data)] = data
+        where = (piece.id, piece.offset)
+        answer = self.ask(client, m.Fulfil, pending, piece.nursery, len(data), 8, 1, *where)
+        if isinstance(answer, m.Done):
+            self.data[pending] = data
+            return True
+        self.open[piece.id] = piece, data
+        return False
 
     # --- nurseries and rings ------------------------------------------------------------------------------------------
 
@@ -216,11 +245,12 @@ class History:
         for moment in self._moments:
             assert first.names - bound <= moment.names <= before.names
             assert moment.anonymous <= before.anonymous
+            assert moment.pending <= before.pending
             assert moment.reserved <= before.reserved
             before = moment
 
     def _learn(self, answer: object) -> None:
-        if isinstance(answer, (m.Committed, m.Reserved)):
+        if isinstance(answer, (m.Committed, m.Reserved, m.Pended)):
             self.told.add(answer.id)
         if isinstance(answer, m.NurseryReserved) and answer.id:
             self.told.update((answer.id, *answer.ids))
@@ -255,9 +285,9 @@ class History:
         for id, object in ledger.objects.items():
             data = self.data.get(id, self._pending)
             place, memory = (object.place, self.store.spill) if object.is_spilled else (object.offset, self.store.heap)
-            assert memory[place : place + object.nbytes] == data, "bytes were lost"
+            assert object.is_pending or memory[place : place + object.nbytes] == data, "bytes were lost"
             known = self.store.ledger.objects.get(id)
-            assert known is None or facts(known) == facts(object)
+            assert known is None or object.is_pending != known.is_pending or facts(known) == facts(object)
         for entry in ledger.reservations.values():
             data = self.filled.get(entry.id, b"")
             assert self.store.heap[entry.offset : entry.offset + len(data)] == data, "bytes were lost"
@@ -275,7 +305,9 @@ class History:
         agreed = frozenset((id, one.flags, one.expiry) for id, one in terms.items() if id not in over)
         anonymous = anonymous_of(revived)
         reserved = frozenset((entry.client, id) for id, entry in ledger.reservations.items())
-        moment = Moment(names, anonymous, reserved, applied, agreed)
+        pending = frozenset(id for id in anonymous if revived.ledger.objects[id].is_pending)
+        assert all(revived.ledger.objects[id].is_lost == (not is_there(revived, id)) for id in pending)
+        moment = Moment(names, anonymous, reserved, applied, agreed, pending)
         spend(ledger, self._random.shuffle)
         revived.end_all()
         return moment
@@ -323,7 +355,13 @@ def anonymous_of(store: PureStore) -> frozenset[int]:
 def _seen_by(client: PureClient, moment: Moment) -> tuple[frozenset, ...]:
     """What a request of this client may change; others may be granted room that they have waited for."""
     mine = frozenset(id for owner, id in moment.reserved if owner == client.id)
-    return moment.names, moment.anonymous, mine, moment.terms
+    return moment.names, moment.anonymous, mine, moment.terms, moment.pending
+
+
+def is_there(store: PureStore, id: int) -> bool:
+    """Is the client connected that is to make this object?"""
+    owner = store.core.clients.by_id(store.ledger.objects[id].client)
+    return owner is not None and id in owner.pending
 
 
 def is_over(flags: int, expiry: int, now: float) -> bool:
