@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..protocol import messages as m
-from ..tables.layout import FREE, RESERVED, Record, object_id
+from ..tables.layout import FREE, object_id
 from ..tables.terms import NO_TERMS
 from . import report
 from .actions import (
@@ -29,7 +29,6 @@ from .actions import (
     SetRow,
     SetState,
     Warm,
-    WriteRecord,
 )
 from .admission import Admission
 from .aftermath import Aftermath
@@ -46,7 +45,7 @@ from .nurseries import Nurseries
 from .pendings import Pendings
 from .reclaim import Reclaim
 from .references import References
-from .rows import applied, refused
+from .rows import applied, granted, refused
 from .shortage import Shortage
 from .spilling import Spilling
 from .watchers import Watchers
@@ -406,16 +405,8 @@ class Core:
 
     def _granted(self, client: Client, request: m.Reserve, entry: Reservation) -> list[Action]:
         client.reservations[entry.id] = entry
-        facts = (entry.generation, self.ledger.sequence, client.id, 0, request.number, entry.offset, entry.extent)
-        record = Record(*facts, 0, 0, 0, 0, 0, b"")
-        huge = self.ledger.warm.huge(entry.offset, entry.extent)
-        return [
-            *self._punch_spoilt(),  # before the memory that this makes room for is touched
-            WriteRecord(entry.slot, record),
-            SetState(entry.slot, entry.generation, RESERVED),
-            applied(client, request.number),
-            Send(client.conn, m.Reserved(request.number, entry.id, entry.offset, huge)),
-        ]
+        # What is given back goes first, before the memory that this makes room for is touched.
+        return [*self._punch_spoilt(), *granted(client, request.number, entry, self.ledger)]
 
     def _open_nursery(self, client: Client, request: m.ReserveNursery, now: float) -> list[Action]:
         self.ledger.warm.note_put(now)
