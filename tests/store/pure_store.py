@@ -310,7 +310,7 @@ class PureClient(PureReader, PureMaker):
             requests = [
                 self.store.reader.record(object.slot).request
                 for object in self.store.ledger.objects.values()
-                if is_live(self.store, object.id) and object.client == self.id
+                if object.client == self.id and not object.is_pending
             ]
             assert answer.number in requests
         if kind in CHANGES:
