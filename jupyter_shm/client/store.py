@@ -21,13 +21,14 @@ from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..serial.pack import pack
 from ..sizes import format_size, parse_size
-from . import asking, listing, publishing, reading
+from . import asking, listing, promises, publishing, reading
 from .again import again
 from .arguments import UNSET, check_key, check_version, deadline_of, is_count
 from .calls import once_more_if_lost, this_version
 from .connection import FOREVER
 from .events import Events
 from .leases import Leased
+from .packed import PackedPuts
 from .progress import progress_of
 from .refs import ObjectRef
 from .session import Session, opening, retire_orphans
@@ -47,7 +48,7 @@ Infos: TypeAlias = "list[ObjectInfo]"
 Names = list[str]
 
 
-class Store(Terms, Events):
+class Store(Terms, Events, PackedPuts):
     """A connection to this user's store on this machine.
 
     Args:
@@ -176,6 +177,8 @@ class Store(Terms, Events):
         # A name is not checked before it is looked up: what cannot be one is not published.
         name = key.encode(errors="replace") if type(key) is str else check_key(key)
         session = self._use()
+        if name is None and key.promise is not None:
+            return promises.get(self, key, mode, copy, deadline)
         leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
         if leased is None:
             check_key(key)
