@@ -73,6 +73,8 @@ __all__ = [
     "ShmError",
     "Store",
     "StoreStats",
+    "as_completed",
+    "cancel",
     "connect",
     "delete",
     "errors",

@@ -151,4 +151,3 @@ def _no_view(kind: str) -> InvalidModeError:
     return InvalidModeError(
         f"mode='c' gives a private copy-on-write view of an ndarray; this is a {kind}. Use copy=True for a private copy."
     )
-

@@ -69,9 +69,7 @@ class Promise:
         self._callbacks: list[Callback] | None = None
         self._cancel = cancel
 
-    def keep(
-        self, value: Value | None = None, stored: ObjectRef | None = None, failure: Failure | None = None
-    ) -> bool:
+    def keep(self, value: Value | None = None, stored: ObjectRef | None = None, failure: Failure | None = None) -> bool:
         """Keep it, and tell everybody; ``False``: it was kept before, and nothing has changed."""
         with _lock:
             if self.is_kept:
@@ -145,20 +143,22 @@ class Latch:
 
     Args:
         count: How many.
+        stops_at_failure: One that has failed is enough.
     """
 
-    __slots__ = ("_count", "_kept", "_lock")
+    __slots__ = ("_count", "_kept", "_lock", "_stops_at_failure")
 
-    def __init__(self, count: int = 1) -> None:
+    def __init__(self, count: int = 1, *, stops_at_failure: bool = False) -> None:
         self._count = count
+        self._stops_at_failure = stops_at_failure
         self._kept: list[object] = []  # an append is one step, whatever thread makes it
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    def tell(self, promise: object = None) -> None:
-        """One more is kept; from any thread, and once too often does no harm."""
+    def tell(self, promise: object) -> None:
+        """One more is kept; from any thread."""
         self._kept.append(promise)
-        if len(self._kept) >= self._count:
+        if len(self._kept) >= self._count or (self._stops_at_failure and getattr(promise, "failure", None) is not None):
             self.open()
 
     def open(self) -> None:
@@ -195,12 +195,24 @@ def wait_for(promises: list[Promise], count: int, deadline: float) -> bool:
     """
     pending = [promise for promise in promises if not promise.is_kept]
     missing = count - (len(promises) - len(pending))
-    if missing <= 0:
-        return True
-    latch = Latch(missing)
+    return missing <= 0 or wait_at(Latch(missing), pending, deadline)
+
+
+def wait_at(latch: Latch, pending: list[Promise], deadline: float) -> bool:
+    """Wait until a latch, which is told of these, is open; an interrupt cancels what is not kept.
+
+    Args:
+        latch: It may be told of other things, too.
+        pending: The promises.
+        deadline: In seconds of ``time.monotonic``; ``FOREVER``.
+
+    Returns:
+        Whether it is.
+    """
+    tell = latch.tell  # one object: it is looked for again
     try:
         for promise in pending:
-            promise.on_kept(latch.tell)
+            promise.on_kept(tell)
         return sleeping[0](latch, deadline, pending) if sleeping else latch.wait(deadline)
     except KeyboardInterrupt:
         for promise in pending:
@@ -208,7 +220,7 @@ def wait_for(promises: list[Promise], count: int, deadline: float) -> bool:
         raise
     finally:
         for promise in pending:
-            promise.forget(latch.tell)
+            promise.forget(tell)
 
 
 # --- getting ------------------------------------------------------------------------------------------------------------
@@ -220,7 +232,8 @@ def get(store: Store, ref: ObjectRef, mode: str, copy: bool, deadline: float | N
     Args:
         store: Whose get this is; what lies in another one is fetched there.
         ref: The reference.
-        mode, copy: As for ``Store.get``.
+        mode: As for ``Store.get``.
+        copy: The same.
         deadline: In seconds of ``time.monotonic``; ``None``: for ever.
 
     Raises:
@@ -229,7 +242,9 @@ def get(store: Store, ref: ObjectRef, mode: str, copy: bool, deadline: float | N
     """
     promise = promise_of(ref)
     if not promise.is_kept and not wait_for([promise], 1, FOREVER if deadline is None else deadline):
-        raise GetTimeoutError(f"{promise.what or 'the task'} has not ended in time; it goes on. shm.cancel(ref) ends it")
+        raise GetTimeoutError(
+            f"{promise.what or 'the task'} has not ended in time; it goes on. shm.cancel(ref) ends it"
+        )
     if promise.failure is not None:
         raise promise.failure.error()
     if promise.value is not None:
@@ -298,7 +313,7 @@ def _store_of(stored: ObjectRef) -> Store | None:
 
 
 def _after_fork() -> None:
-    global _lock, _entering  # noqa: PLW0603 - a thread that is not here may have held them
+    global _lock, _entering  # a thread that is not here may have held them
     _lock, _entering = threading.Lock(), threading.RLock()
 
 

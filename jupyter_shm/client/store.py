@@ -21,7 +21,7 @@ from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..serial.pack import pack
 from ..sizes import format_size, parse_size
-from . import asking, listing, promises, publishing, reading
+from . import asking, listing, promises, publishing, reading, waiting
 from .again import again
 from .arguments import UNSET, check_key, check_version, deadline_of, is_count
 from .calls import once_more_if_lost, this_version
@@ -147,7 +147,8 @@ class Store(Terms, Events, PackedPuts):
             mode: ``"r"``: a read-only view of the stored bytes.  ``"c"``, for ndarrays: a private copy-on-write
                 view; writable at once, and nobody else sees what is written.
             copy: An ordinary private copy instead of a view.
-            timeout: Seconds to wait for a name that is not published; ``None`` for ever.  Left out: do not wait.
+            timeout: Seconds to wait for a name that is not published, or for the result of a task; ``None`` for ever.
+                Left out: do not wait for names, and for ever for results.
             default: What to give for a name that is not published, instead of an error.
 
         Returns:
@@ -170,6 +171,7 @@ class Store(Terms, Events, PackedPuts):
         if isinstance(key, (list, tuple)):
             for one in key:
                 check_key(one)
+            waiting.wait_all(key, deadline)
             return [self._get(one, mode, copy, deadline, default) for one in key]
         return self._get(key, mode, copy, deadline, default)
 
@@ -262,6 +264,9 @@ class Store(Terms, Events, PackedPuts):
         names = tuple(key for key in keys if isinstance(key, str))
         refs = len(keys) - len(names)  # a reference is given out when its object is there
         version = check_version(newer_than, refs)
+        if refs and waiting.promises_in(keys):
+            ready = waiting.wait_mixed(self, keys, num_returns, newer_than, deadline_of(timeout) or FOREVER)
+            return ready, [key for key in keys if key not in set(ready)]
         with self._call() as session:
             if num_returns > refs:
                 with contextlib.suppress(GetTimeoutError):

@@ -6,6 +6,7 @@ import os
 import threading
 from typing import Any, Protocol
 
+from ..client.arguments import is_count
 from ..client.promises import Promise
 from ..errors import InvalidArgumentError, UnsupportedPlatformError
 from .task import Task
@@ -57,7 +58,7 @@ def start(workers: int | None, *, prepare: bool) -> Engine:
     global _engine  # noqa: PLW0603
     from loky import cpu_count  # type: ignore[import-untyped]
 
-    if workers is not None and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
+    if workers is not None and (not is_count(workers) or isinstance(workers, bool) or workers < 1):
         raise InvalidArgumentError(f"workers is a number from 1, or None for one per processor; got {workers!r:.100}")
     from .local import LocalEngine
 

@@ -32,7 +32,9 @@ class Errands:
         if isinstance(message, Ask):
             self._ask(worker, message)
         elif isinstance(message, Await):
-            promises = [promise for number in message.numbers for promise in self._asked.get((worker.number, number), ())]
+            promises = [
+                promise for number in message.numbers for promise in self._asked.get((worker.number, number), ())
+            ]
             self._engine.awaited(worker, promises, is_over=not message.numbers)
         elif isinstance(message, Forget):
             self._asked.pop((worker.number, message.number), None)

@@ -245,6 +245,10 @@ class Graph:
         """Start all workers now."""
         return [self._start() for _ in range(self.width - self._staying())]
 
+    def queue_of(self, lane: int) -> list[int]:
+        """The tasks of a lane that have not ended."""
+        return list(self.lanes[lane].queue) if lane in self.lanes else []
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _fail(self, task: int, cause: int | str) -> list[Action]:

@@ -6,6 +6,7 @@ Each worker is a loky executor of its own: when one dies the others go on with w
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import re
 import socket
@@ -133,16 +134,15 @@ class Lane:
         """Wait for its end; kill it if that takes long."""
         with contextlib.suppress(Exception):
             self._future.result(timeout=PATIENCE)
-        if not self._future.done():
+        if self._future.done():
+            self._executor.shutdown(wait=False)
+        else:
             self.kill()
-        if self._thread is not None:
-            self._thread.join()
-        self._executor.shutdown(wait=True)
+        self._thread.join()
+        multiprocessing.active_children()  # reaps what was dead before loky ended it
         self.release()
 
     def release(self) -> None:
         """Let go of what is ours; its process has ended, or is another's child."""
         self._sock.close()
         self.board.close()
-
-

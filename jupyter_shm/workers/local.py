@@ -12,6 +12,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -78,9 +79,10 @@ class LocalEngine:
         self._workers: dict[int, Worker] = {}
         self._by_fd: dict[int, Worker] = {}
         self._retired: set[Lane] = set()
-        self._unstartable: dict[int, TaskFailure] = {}
+        self._why: Callable[[str], TaskFailure] = trouble.died  # why tasks fail that had begun
         self._hung: dict[int, float] = {}  # by lane: when to kill it
         self._stillborn = 0
+        self._depth = 0  # of actions that come of actions
         self._next = 1
         self._errands = Errands(self)
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -265,17 +267,21 @@ class LocalEngine:
     def _cancel(self, promise: Promise) -> None:
         number = self._numbers.get(promise)
         if number in self._tasks:
-            self._do(self._graph.cancel(number))  # type: ignore[arg-type]
+            self._do(self._graph.cancel(number))
 
     def _answered(self, worker: Worker, answer: Answer) -> None:
         task = worker.tasks.pop(answer.number, None)
         if task is None:
             return  # it was taken back, or the worker says nonsense
         self._stillborn = 0
-        if answer.failure is None:
-            task.keep(answer.parcels)
-        else:
-            self._failures[task.number] = failure = TaskFailure(answer.failure)
+        failure = TaskFailure(answer.failure) if answer.failure is not None else None
+        if failure is None:
+            try:
+                task.keep(answer.parcels)
+            except Exception as error:  # the store is gone, and with it the result
+                failure = TaskFailure(trouble.trouble_of(error))
+        if failure is not None:
+            self._failures[task.number] = failure
             task.fail(failure)
         self._forget(task)
         if answer.is_kept:
@@ -283,7 +289,7 @@ class LocalEngine:
         for number in [number for number in worker.origins if number < answer.number]:
             if number not in worker.tasks:
                 del worker.origins[number]
-        self._do(self._graph.ended(worker.number, task.number, well=answer.failure is None))
+        self._do(self._graph.ended(worker.number, task.number, well=failure is None))
 
     def _forget(self, task: Task) -> None:
         del self._tasks[task.number]
@@ -300,6 +306,7 @@ class LocalEngine:
     # --- what the graph wants ---------------------------------------------------------------------------------------
 
     def _do(self, actions: list[Action]) -> None:
+        self._depth += 1
         for action in actions:
             if isinstance(action, Submit):
                 self._submit(action.lane, self._tasks[action.task])
@@ -313,20 +320,28 @@ class LocalEngine:
                 self._workers[action.lane].lane.kill()
             elif isinstance(action, Retire):
                 self._retire(self._workers.pop(action.lane))
-        self._failures.clear()
+        self._depth -= 1
+        if not self._depth:
+            self._failures.clear()
 
     def _submit(self, lane: int, task: Task) -> None:
         worker = self._workers.get(lane)
         if worker is None:
-            self._cannot_start(lane, task)
-            return
+            return  # it could not be started, and its end is on its way
         worker.last += 1
         number, definition = worker.last, task.definition
         code = None
         if definition.digest not in worker.known:
             worker.known.add(definition.digest)
             code = definition.code
-        values = [(where, value_of(ref)) for where, ref in task.refs]
+        try:
+            values = [(where, value_of(ref)) for where, ref in task.refs]
+        except Exception as error:
+            self._failures[task.number] = failure = TaskFailure(trouble.trouble_of(error))
+            task.fail(failure)
+            self._forget(task)
+            self._do(self._graph.ended(lane, task.number, well=False))
+            return
         call = Call(task.name, definition.digest, code, task.arguments, values, task.returns)
         worker.tasks[number] = task
         if task.origin is not None:
@@ -338,7 +353,7 @@ class LocalEngine:
         if cause == CANCELLED:
             failure = trouble.cancelled(task.name)
         elif cause == DIED:
-            failure = trouble.died(task.name, self._how)
+            failure = self._why(task.name)
         else:
             failure = self._failures[cause]  # type: ignore[index]
         self._failures[number] = failure
@@ -351,37 +366,28 @@ class LocalEngine:
             begun = worker.lane.board.recall(worker.last)
             numbers = [number for number in worker.tasks if number > begun]
             found = [worker.tasks.pop(number).number for number in numbers]
-        failures = dict(self._failures)
         self._do(self._graph.recalled(lane, found))
-        self._failures.update(failures)
 
     def _start(self, number: int) -> None:
         try:
             lane = Lane(self._env, lambda lane: self.leave(self._ended, number, lane))
         except Exception as error:
-            self._unstartable[number] = trouble.failure(
-                ShmError(f"no worker could be started: {type(error).__name__}: {error}")
-            )
-            self.leave(self._ended, number, None)
+            why = f"{type(error).__name__}: {error}"
+            self.leave(self._not_started, number, why)
             return
         worker = self._workers[number] = self._by_fd[lane.fileno()] = Worker(number, lane)
         self._poll.register(worker.lane, select.EPOLLIN)
 
-    def _cannot_start(self, lane: int, task: Task) -> None:
-        self._failures[task.number] = failure = self._unstartable[lane]
-        task.fail(failure)
-        self._forget(task)
-        self._do(self._graph.ended(lane, task.number, well=False))
+    def _not_started(self, number: int, why: str) -> None:
+        """A worker was never there; nor will the next one be, so its tasks fail."""
+        self._why = lambda name: trouble.failure(ShmError(f"no worker could be started to run {name}: {why}"))
+        self._do(self._graph.died(number, self._graph.queue_of(number)))
 
-    _how = ""
-
-    def _ended(self, number: int, lane: Lane | None) -> None:
-        """The process of a worker is gone, or was never there."""
-        self._unstartable.pop(number, None)
-        self._hung.pop(number, None)
+    def _ended(self, number: int, lane: Lane) -> None:
+        """The process of a worker is gone."""
         if lane in self._retired:
             self._retired.discard(lane)
-            lane.release()
+            lane.close()
         worker = self._workers.get(number)
         begun: list[int] = []
         if worker is not None:
@@ -393,8 +399,8 @@ class LocalEngine:
                 self._poll.unregister(worker.lane)
             last = worker.lane.board.recall(worker.last)
             begun = self._begun(worker, last)
-            self._how = worker.lane.how_it_ended()
-            worker.lane.release()
+            self._why = partial(trouble.died, how=worker.lane.how_it_ended(), is_stillborn=not last)
+            worker.lane.close()
             self._errands.end(worker)
         self._do(self._graph.died(number, begun))
 
@@ -425,10 +431,10 @@ class LocalEngine:
         for lane in [*self._retired, *(worker.lane for worker in self._workers.values())]:
             lane.close()
         self._workers.clear()
+        self._by_fd.clear()
         self._retired.clear()
         self._is_over = True
         while self._inbox:
             what, args = self._inbox.popleft()
             if what == self.add:  # it was submitted meanwhile
                 args[0].fail(trouble.cancelled(args[0].name, "was cancelled: the workers were shut down"))
-

@@ -52,7 +52,9 @@ class Relay:
     def submit(self, task: Task) -> list[Promise]:
         """Have a task run."""
         promises = task.promise(self.cancel)
-        elsewhere = [promise for promise in map(_pending, task.refs) if promise is not None and promise not in self._places]
+        elsewhere = [
+            promise for promise in map(_pending, task.refs) if promise is not None and promise not in self._places
+        ]
         if elsewhere:
             self._submit_later(task, elsewhere)
         else:
@@ -154,5 +156,3 @@ def _pending(argument: tuple[Where, ObjectRef]) -> Promise | None:
     if ref.promise is None or ref.promise.is_kept:
         return None
     return promise_of(ref)
-
-

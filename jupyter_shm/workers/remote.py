@@ -30,19 +30,21 @@ class RemoteFunction:
     """
 
     def __init__(self, function: Callable[..., Any], *, num_returns: int = 1, retries: int = 0) -> None:
-        if isinstance(function, RemoteFunction):
-            function = function.function
         if not callable(function):
-            raise InvalidArgumentError(f"@remote decorates a function, got {type(function).__name__}: {function!r:.100}")
+            raise InvalidArgumentError(
+                f"@remote decorates a function, got {type(function).__name__}: {function!r:.100}"
+            )
         _check("num_returns", num_returns, 1)
         _check("retries", retries, 0)
-        self.function = self.__wrapped_source__ = function
+        self.function: Callable[..., Any] = function
+        self.__wrapped_source__ = function
         self.num_returns = num_returns
         self.retries = retries
         self._source = Source(function, self)
         functools.update_wrapper(self, function)
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
+        """It cannot be called like this: that is most often a slip, and would not be noticed."""
         name = getattr(self.function, "__name__", "f")
         raise TypeError(f"{name} is a remote function: call {name}.remote(...), or {name}.function(...) to run it here")
 
@@ -62,15 +64,16 @@ class RemoteFunction:
             num_returns=self.num_returns if num_returns is None else num_returns,
             retries=self.retries if retries is None else retries,
         )
-        other._source = self._source  # what was pickled once serves both  # noqa: SLF001
+        other._source = self._source  # what was pickled once serves both
         return other
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
         """Have it run on a worker, as soon as the references among its arguments are ready.
 
         Args:
-            args, kwargs: References among them arrive as values, those inside of others as references.  What they are
-                now is what the function sees.
+            *args: References among them arrive as values, those inside of others as references.  What they are now is
+                what the function sees.
+            **kwargs: The same.
 
         Returns:
             A reference to what it will return; a list of them if ``num_returns`` is not 1.
@@ -116,6 +119,8 @@ def remote(function: Any = None, /, *, num_returns: int = 1, retries: int = 0) -
         num_returns: How many values it returns, each with a reference of its own.
         retries: How often it runs again if its worker dies, or was ended to cancel another task.
     """
+    if isinstance(function, RemoteFunction):
+        function = function.function
     if function is None:
         return functools.partial(remote, num_returns=num_returns, retries=retries)
     return RemoteFunction(function, num_returns=num_returns, retries=retries)
@@ -132,7 +137,9 @@ def init(workers: int | None = None, engine: object = None) -> None:
     """
     if engine is not None:
         kind = "an Executor" if isinstance(engine, Executor) else f"a {type(engine).__name__}"
-        raise InvalidArgumentError(f"engine is None, for processes of this machine; {kind} cannot be one in this release")
+        raise InvalidArgumentError(
+            f"engine is None, for processes of this machine; {kind} cannot be one in this release"
+        )
     engines.start(workers, prepare=True)
 
 
@@ -206,5 +213,3 @@ def _shown(found: Iterator[ObjectRef], count: int) -> Iterator[ObjectRef]:
         for ref in found:
             bar.update()
             yield ref
-
-

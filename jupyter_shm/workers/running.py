@@ -43,7 +43,7 @@ class Link:
         self.board = board
 
     def __getstate__(self) -> Any:
-        return reduction.DupFd(self.sock), reduction.DupFd(self.board)  # type: ignore[attr-defined]
+        return reduction.DupFd(self.sock), reduction.DupFd(self.board)
 
     def __setstate__(self, state: Any) -> None:
         self.sock, self.board = (end.detach() for end in state)
@@ -222,5 +222,3 @@ def _pack_all(result: Any, call: Call) -> tuple[list[Parcel], list[ObjectRef]]:
         parcels.append(parcel)
         keep += kept
     return parcels, keep
-
-

@@ -31,7 +31,18 @@ class Task:
         origin: Where its output goes.
     """
 
-    __slots__ = ("arguments", "definition", "kept", "name", "number", "origin", "promises", "refs", "retries", "returns")
+    __slots__ = (
+        "arguments",
+        "definition",
+        "kept",
+        "name",
+        "number",
+        "origin",
+        "promises",
+        "refs",
+        "retries",
+        "returns",
+    )
 
     def __init__(
         self,

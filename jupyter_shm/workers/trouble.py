@@ -11,7 +11,7 @@ from ..errors import ShmError, TaskError, WorkerDiedError
 from .messages import Trouble
 
 
-class WorkerTraceback(Exception):
+class WorkerTraceback(Exception):  # noqa: N818 - it is no error, but where one was
     """Where in the worker an exception was raised: its cause here.
 
     Args:
@@ -91,8 +91,21 @@ def failure(error: ShmError) -> TaskFailure:
     return TaskFailure(Trouble(type(error).__name__, str(error), "", _pickled(error)))
 
 
-def died(name: str, how: str) -> TaskFailure:
-    """The worker of a task has died."""
+def died(name: str, how: str = "", *, is_stillborn: bool = False) -> TaskFailure:
+    """The worker of a task has died.
+
+    Args:
+        name: Of its function.
+        how: For people: " (SIGSEGV)".
+        is_stillborn: It never got to do anything, nor did others before it.
+    """
+    if is_stillborn:
+        return failure(
+            WorkerDiedError(
+                f"{name} was not run: several workers in a row have ended before they could run anything{how}. What they "
+                "have printed says why; often a package is missing, or memory."
+            )
+        )
     return failure(
         WorkerDiedError(
             f"the worker that ran {name} ended before the task did{how}. It ran out of memory, crashed in compiled code, "
@@ -106,5 +119,3 @@ def cancelled(name: str, why: str = "was cancelled") -> TaskFailure:
     from .cancelled import TaskCancelledError
 
     return failure(TaskCancelledError(f"{name} {why}"))
-
-
