@@ -16,7 +16,7 @@ from typing import Any
 from . import running
 from .board import Board
 from .messages import FromWorker, Inbox, ToWorker, encode
-from .running import CHUNK, Link
+from .running import CHUNK, PATIENCE, Link
 
 BLAS_SETTINGS = (
     "OMP_NUM_THREADS",
@@ -29,10 +29,6 @@ BLAS_SETTINGS = (
 
 NO_LEAK = "1e18"
 """loky replaces a worker that has grown by 300 MB; but pages of the store that it has looked at count as its own."""
-
-PATIENCE = 2.0
-"""Seconds that a worker has to end by itself."""
-
 
 def settings_for(threads: int) -> dict[str, str]:
     """What a worker's environment has besides ours; what the user has set stays.

@@ -29,6 +29,9 @@ from .trouble import trouble_of
 CHUNK = 256 << 10
 """Bytes that are taken from the socket at once."""
 
+PATIENCE = 2.0
+"""Seconds that a worker has to end by itself."""
+
 
 class Link:
     """The worker's ends: they travel to it when it is started.
@@ -90,6 +93,7 @@ class Worker:
         self._inbox = Inbox(of_worker=False)
         self._todo: list[messages.ToWorker] = []
         self._sending = threading.RLock()
+        self._submitter = os.getppid()
         self._number = 0
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._codes: dict[bytes, Parcel] = {}
@@ -103,6 +107,8 @@ class Worker:
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 self.step()
+        if os.getppid() != self._submitter:
+            os._exit(0)  # loky would have nobody to answer to
 
     def step(self, flags: int = 0) -> bool:
         """Take what has come, wait for it if need be, and do the first of it.
@@ -191,7 +197,8 @@ class Worker:
         poll = select.poll()
         poll.register(self._sock, select.POLLRDHUP)
         poll.poll()
-        threading.Event().wait(2)  # an idle worker has been told to end, and does so by itself
+        if os.getppid() == self._submitter:
+            threading.Event().wait(PATIENCE)  # it was told to end, and does so by itself if nothing holds it up
         os._exit(1)
 
 

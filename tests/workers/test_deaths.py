@@ -167,7 +167,7 @@ def test_one_that_exits_among_41_that_are_queued_fails_alone(workers):
 def test_tasks_that_had_not_begun_run_once_and_those_on_other_workers_go_on(workers, tmp_path):
     @shm.remote
     def note(i):
-        with open(tmp_path / "log", "a") as log:
+        with (tmp_path / "log").open("a") as log:
             log.write(f"{i}\n")
         time.sleep(0.001)
         if i % 10 == 3:
@@ -187,7 +187,7 @@ def test_tasks_that_had_not_begun_run_once_and_those_on_other_workers_go_on(work
 def test_a_task_with_retries_runs_again_after_a_death_and_so_often_only(workers, tmp_path):
     @shm.remote(retries=2)
     def die_until(count):
-        with open(tmp_path / "log", "a") as log:
+        with (tmp_path / "log").open("a") as log:
             log.write("x")
         if len((tmp_path / "log").read_text()) <= count:
             os._exit(1)
@@ -233,7 +233,7 @@ def test_a_machine_that_has_no_room_for_a_worker_says_so(workers, monkeypatch):
     refs = [one.options(retries=i % 2).remote() for i in range(30)]
 
     for ref in refs:
-        with pytest.raises(errors.ShmError, match="no worker could be started.*Too many open files"):
+        with pytest.raises(errors.ShmError, match=r"no worker could be started.*Too many open files"):
             shm.get(ref, timeout=60)
 
 
