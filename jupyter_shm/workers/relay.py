@@ -46,6 +46,7 @@ class Relay:
         self._pending: dict[int, Task] = {}
         self._places: weakref.WeakKeyDictionary[Promise, tuple[int, int]] = weakref.WeakKeyDictionary()
         self._known: set[bytes] = set()
+        self._waits: list[list[int]] = []  # what is waited for, the innermost last
         self._lock = threading.RLock()
         self._reading = threading.RLock()
 
@@ -120,11 +121,12 @@ class Relay:
 
     def wait(self, latch: Latch, deadline: float, pending: list[Promise]) -> bool:
         """Wait at a latch for some promises; meanwhile do what the submitter wants done."""
-        ours = [place[0] for promise in pending if (place := self._places.get(promise)) is not None]
+        ours = sorted({place[0] for promise in pending if (place := self._places.get(promise)) is not None})
         if not ours:
             return latch.wait(deadline)
         self._worker.printer.flush()
-        self._worker.send(Await(sorted(set(ours))))
+        self._waits.append(ours)
+        self._worker.send(Await(ours))
         try:
             while True:
                 if latch.wait(monotonic()):
@@ -139,7 +141,9 @@ class Relay:
                 elif latch.wait(min(deadline, monotonic() + TURN)):
                     return True
         finally:
-            self._worker.send(Await([]))
+            # The task that goes on may itself be done for one that waits, below it on the stack.
+            self._waits.remove(ours)
+            self._worker.send(Await(self._waits[-1] if self._waits else []))
 
     def _read(self, deadline: float) -> None:
         if not self._worker.has_work:
