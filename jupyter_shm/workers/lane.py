@@ -30,6 +30,7 @@ BLAS_SETTINGS = (
 NO_LEAK = "1e18"
 """loky replaces a worker that has grown by 300 MB; but pages of the store that it has looked at count as its own."""
 
+
 def settings_for(threads: int) -> dict[str, str]:
     """What a worker's environment has besides ours; what the user has set stays.
 

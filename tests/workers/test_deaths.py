@@ -212,7 +212,9 @@ def test_a_worker_that_closes_everything_it_has_is_replaced(workers):
     assert shm.get(one.remote(2)) == 2
 
 
-def test_workers_that_cannot_start_fail_their_tasks_instead_of_being_started_for_ever(runtime_folder, monkeypatch, workers):
+def test_workers_that_cannot_start_fail_their_tasks_instead_of_being_started_for_ever(
+    runtime_folder, monkeypatch, workers
+):
     from jupyter_shm.workers import lane
 
     shm.shutdown()
@@ -275,7 +277,9 @@ def test_a_task_that_waits_its_turn_is_cancelled_without_a_death(workers, tmp_pa
     shm.put("done", "go")
 
     assert shm.get(slow) == "done"
-    assert [shm.get(ref) for i, ref in enumerate(queued) if i not in (3, 15)] == [i for i in range(20) if i not in (3, 15)]
+    assert [shm.get(ref) for i, ref in enumerate(queued) if i not in (3, 15)] == [
+        i for i in range(20) if i not in (3, 15)
+    ]
     for i in (3, 15):
         with pytest.raises(errors.CancelledError):
             shm.get(queued[i])
