@@ -64,7 +64,7 @@ class Fail(NamedTuple):
     cause: int | str
 
 
-Action: TypeAlias = "Start | Submit | Recall | Kill | Retire | Fail"
+Action: TypeAlias = Start | Submit | Recall | Kill | Retire | Fail
 
 
 class Node:
@@ -113,7 +113,8 @@ class Graph:
     Args:
         width: How many workers there may be.
 
-    Every event returns what is to be done, in order.
+    Every event returns what is to be done, in order.  What comes of it, ``recalled`` above all, is told when all of that
+    is done, and not in between.
     """
 
     def __init__(self, width: int) -> None:
@@ -321,7 +322,7 @@ class Graph:
                     actions.append(Retire(number))
                 else:
                     idle = idle or not lane.is_fresh
-            elif not lane.is_barren and len(lane.queue) + lane.is_fresh > length:
+            elif not (lane.is_barren or lane.wanted) and len(lane.queue) + lane.is_fresh > length:
                 longest, length = number, len(lane.queue) + lane.is_fresh
         for action in actions:
             del self.lanes[action.lane]  # type: ignore[union-attr]

@@ -33,6 +33,8 @@ HUNG_UP = 0.5
 STILLBORN = 3
 """Workers in a row that end before they do anything: then their tasks fail."""
 
+ERROR_OF_OURS = "the engine of the tasks goes on after an error of its own"
+
 _log = logging.getLogger("jupyter_shm")
 
 
@@ -82,7 +84,8 @@ class LocalEngine:
         self._why: Callable[[str], TaskFailure] = trouble.died  # why tasks fail that had begun
         self._hung: dict[int, float] = {}  # by lane: when to kill it
         self._stillborn = 0
-        self._depth = 0  # of actions that come of actions
+        self._agenda: deque[Action | Callable[[], list[Action]]] = deque()  # an event that came of an action comes last
+        self._is_doing = False
         self._next = 1
         self._errands = Errands(self)
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -155,7 +158,7 @@ class LocalEngine:
                     try:
                         self._serve(fd, events)
                     except Exception:
-                        _log.exception("the engine of the tasks goes on after an error of its own")
+                        _log.exception(ERROR_OF_OURS)
                 if self._hung:
                     self._kill_hung()
         finally:
@@ -174,7 +177,7 @@ class LocalEngine:
                 try:
                     what(*args)
                 except Exception:
-                    _log.exception("the engine of the tasks goes on after an error of its own")
+                    _log.exception(ERROR_OF_OURS)
             return
         worker = self._by_fd.get(fd)
         if worker is None:
@@ -306,23 +309,35 @@ class LocalEngine:
     # --- what the graph wants ---------------------------------------------------------------------------------------
 
     def _do(self, actions: list[Action]) -> None:
-        self._depth += 1
-        for action in actions:
-            if isinstance(action, Submit):
-                self._submit(action.lane, self._tasks[action.task])
-            elif isinstance(action, Fail):
-                self._fail(action.task, action.cause)
-            elif isinstance(action, Recall):
-                self._recall(self._workers.get(action.lane), action.lane)
-            elif isinstance(action, Start):
-                self._start(action.lane)
-            elif isinstance(action, Kill):
+        self._agenda += actions
+        if self._is_doing:
+            return
+        self._is_doing = True
+        while self._agenda:
+            try:
+                self._do_one(self._agenda.popleft())
+            except Exception:
+                _log.exception(ERROR_OF_OURS)
+        self._is_doing = False
+        self._failures.clear()
+
+    def _do_one(self, action: Action | Callable[[], list[Action]]) -> None:
+        if isinstance(action, Submit):
+            self._submit(action.lane, self._tasks[action.task])
+        elif isinstance(action, Fail):
+            self._fail(action.task, action.cause)
+        elif isinstance(action, Recall):
+            self._recall(self._workers.get(action.lane), action.lane)
+        elif isinstance(action, Start):
+            self._start(action.lane)
+        elif isinstance(action, Kill):
+            if action.lane in self._workers:
                 self._workers[action.lane].lane.kill()
-            elif isinstance(action, Retire):
+        elif isinstance(action, Retire):
+            if action.lane in self._workers:
                 self._retire(self._workers.pop(action.lane))
-        self._depth -= 1
-        if not self._depth:
-            self._failures.clear()
+        else:
+            self._agenda += action()
 
     def _submit(self, lane: int, task: Task) -> None:
         worker = self._workers.get(lane)
@@ -340,7 +355,7 @@ class LocalEngine:
             self._failures[task.number] = failure = TaskFailure(trouble.trouble_of(error))
             task.fail(failure)
             self._forget(task)
-            self._do(self._graph.ended(lane, task.number, well=False))
+            self._agenda.append(partial(self._graph.ended, lane, task.number, well=False))
             return
         call = Call(task.name, definition.digest, code, task.arguments, values, task.returns)
         worker.tasks[number] = task
@@ -366,7 +381,7 @@ class LocalEngine:
             begun = worker.lane.board.recall(worker.last)
             numbers = [number for number in worker.tasks if number > begun]
             found = [worker.tasks.pop(number).number for number in numbers]
-        self._do(self._graph.recalled(lane, found))
+        self._agenda.append(partial(self._graph.recalled, lane, found))
 
     def _start(self, number: int) -> None:
         try:

@@ -135,7 +135,8 @@ def test_a_result_that_cannot_be_unpickled_raises_in_the_get(workers, way):
 
 @pytest.mark.parametrize("way", DEADLY)
 def test_a_submitter_that_dies_while_it_pickles_or_unpickles_leaves_no_worker(runtime_folder, way):
-    from client.peers import is_alive, run as run_peer
+    from client.peers import is_alive
+    from client.peers import run as run_peer
 
     for call in (f"take.remote(Trap({way!r}, 'pickle'))", f"shm.get(give.remote({way!r}, 'unpickle'))"):
         _, out, _ = run_peer(
