@@ -178,9 +178,9 @@ class Store(Terms, Events, PackedPuts):
     def _get(self, key: Any, mode: str, copy: bool, deadline: float | None, default: Any) -> Any:
         # A name is not checked before it is looked up: what cannot be one is not published.
         name = key.encode(errors="replace") if type(key) is str else check_key(key)
-        session = self._use()
         if name is None and key.promise is not None:
             return promises.get(self, key, mode, copy, deadline)
+        session = self._use()
         leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
         if leased is None:
             check_key(key)

@@ -71,8 +71,7 @@ def start(workers: int | None, *, prepare: bool) -> Engine:
         if found is not None and not isinstance(found, LocalEngine):
             raise InvalidArgumentError("this process is a worker itself: its tasks run on the workers of its submitter")
         if found is None or found.is_over:
-            found = _engine = LocalEngine(width, max(1, cores // width))
-            _end_at_exit()
+            found = _engine = LocalEngine(width, max(1, cores // width), shutdown)
         else:
             found.resize(width, max(1, cores // width))
         if prepare:
@@ -87,22 +86,6 @@ def shutdown() -> None:
     with _starting:
         if isinstance(_engine, LocalEngine) and not _engine.is_over:
             _engine.shutdown()
-
-
-_registered: list[Any] = []
-
-
-def _end_at_exit() -> None:
-    """Before loky waits for its executors, whose tasks may take for ever."""
-    if _registered:
-        return
-    import loky.process_executor as loky  # type: ignore[import-untyped]
-
-    if loky.process_pool_executor_at_exit is None:
-        # loky does so at its first executor; what is registered last is called first.
-        loky.process_pool_executor_at_exit = threading._register_atexit(loky._python_exit)  # type: ignore[attr-defined]  # noqa: SLF001
-    threading._register_atexit(shutdown)  # type: ignore[attr-defined]  # noqa: SLF001
-    _registered.append(shutdown)
 
 
 _abandoned: list[Any] = []

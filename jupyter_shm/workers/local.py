@@ -69,11 +69,13 @@ class LocalEngine:
     Args:
         width: How many.
         threads: Of BLAS libraries, for each.
+        at_exit: Ends this engine, when the interpreter ends.
     """
 
-    def __init__(self, width: int, threads: int) -> None:
+    def __init__(self, width: int, threads: int, at_exit: Callable[[], None]) -> None:
         self.width = width
         self._env = settings_for(threads)
+        self._at_exit = at_exit
         self._graph = Graph(width)
         self._tasks: dict[int, Task] = {}
         self._numbers: dict[Promise, int] = {}  # of what has not ended: our tasks, and what is promised elsewhere
@@ -386,6 +388,9 @@ class LocalEngine:
     def _start(self, number: int) -> None:
         try:
             lane = Lane(self._env, lambda lane: self.leave(self._ended, number, lane))
+            # Each executor has loky wait at exit for its tasks, which may take for ever.  What is registered last is
+            # called first; so this is said again each time, too.
+            threading._register_atexit(self._at_exit)  # type: ignore[attr-defined]  # noqa: SLF001
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             self.leave(self._not_started, number, why)
