@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .client.store import Store
     from .errors import ShmError
     from .magics import load_ipython_extension, unload_ipython_extension
+    from .workers.remote import as_completed, cancel, init, remote, shutdown
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,11 @@ _HOMES = {
     "ObjectRef": "client.refs",
     "Store": "client.store",
     "ShmError": "errors",
+    "as_completed": "workers.remote",
+    "cancel": "workers.remote",
+    "init": "workers.remote",
+    "remote": "workers.remote",
+    "shutdown": "workers.remote",
     "load_ipython_extension": "magics",
     "unload_ipython_extension": "magics",
 }
@@ -67,16 +73,21 @@ __all__ = [
     "ShmError",
     "Store",
     "StoreStats",
+    "as_completed",
+    "cancel",
     "connect",
     "delete",
     "errors",
     "expire",
     "get",
     "info",
+    "init",
     "list",
     "load_ipython_extension",
     "pin",
     "put",
+    "remote",
+    "shutdown",
     "stats",
     "unload_ipython_extension",
     "unpin",

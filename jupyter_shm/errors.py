@@ -240,6 +240,30 @@ class RemoteTraceback(Exception):  # noqa: N818 - nobody raises it: it is shown 
         return f"\n\n{self.text.rstrip()}\n"
 
 
+class TaskError(ShmError):
+    """A task failed in a way that cannot be shown as it was: its exception cannot be pickled, or cannot be rebuilt here."""
+
+    default_reason = "task"
+
+
+class WorkerDiedError(ShmError):
+    """The process that ran a task ended before the task did.  What the task had done by then stays done."""
+
+    default_reason = "worker-died"
+
+
+class CancelledError(ShmError):
+    """The task was cancelled, or the workers were shut down before it had ended."""
+
+    default_reason = "cancelled"
+
+
+class PendingRefError(ShmError):
+    """The object of a reference is not there yet, so the reference cannot leave this process."""
+
+    default_reason = "pending-ref"
+
+
 class StoreLostWarning(UserWarning):
     """The store that this process was connected to has ended, and a new one was connected to: names are gone."""
 

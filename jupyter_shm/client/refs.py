@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .promises import Promise
 
 
 class ObjectRef:
@@ -22,9 +25,21 @@ class ObjectRef:
         replaced_version: The version that this put replaced; 0 when the name was free.
         replaced_owner: Who had published that.
         lease: What keeps an anonymous object, while it is still to be made, too; ``None`` for a named one.
+        promise: What it stands for in the process that has promised it; ``None`` everywhere else.  As long as it is
+            not kept, and while its value stays in that process, ``id`` and ``store`` are 0.
     """
 
-    __slots__ = ("__weakref__", "id", "lease", "name", "replaced_owner", "replaced_version", "store", "version")
+    __slots__ = (
+        "__weakref__",
+        "id",
+        "lease",
+        "name",
+        "promise",
+        "replaced_owner",
+        "replaced_version",
+        "store",
+        "version",
+    )
 
     def __init__(
         self,
@@ -41,8 +56,11 @@ class ObjectRef:
         self.version = version
         self.replaced_version, self.replaced_owner = replaced
         self.lease = lease
+        self.promise: Promise | None = None
 
     def __repr__(self) -> str:
+        if self.promise is not None:
+            return f"ObjectRef({self.promise.what or 'a task'}: {self.promise.state})"
         if self.name:
             return f"ObjectRef({self.name!r}, version {self.version})"
         return "ObjectRef(anonymous: freed with its last reference; put(obj, name=...) publishes)"
@@ -50,7 +68,15 @@ class ObjectRef:
     def __reduce__(self) -> tuple[Any, ...]:
         from .travel import send
 
+        self._settle()
         return send(self)
+
+    def _settle(self) -> None:
+        """Mean an object of the store, before this leaves the process."""
+        if self.promise is not None:
+            from .promises import settle
+
+            settle(self)
 
     def __copy__(self) -> ObjectRef:
         return self
@@ -66,7 +92,9 @@ class ObjectRef:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ObjectRef):
             return NotImplemented
+        if self.promise is not None or other.promise is not None:
+            return self.promise is other.promise
         return (self.store, self.id) == (other.store, other.id)
 
     def __hash__(self) -> int:
-        return hash((self.store, self.id))
+        return hash(self.promise if self.promise is not None else (self.store, self.id))

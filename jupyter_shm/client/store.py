@@ -21,13 +21,14 @@ from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..serial.pack import pack
 from ..sizes import format_size, parse_size
-from . import asking, listing, publishing, reading
+from . import asking, listing, promises, publishing, reading, waiting
 from .again import again
 from .arguments import UNSET, check_key, check_version, deadline_of, is_count
 from .calls import once_more_if_lost, this_version
 from .connection import FOREVER
 from .events import Events
 from .leases import Leased
+from .packed import PackedPuts
 from .progress import progress_of
 from .refs import ObjectRef
 from .session import Session, opening, retire_orphans
@@ -47,7 +48,7 @@ Infos: TypeAlias = "list[ObjectInfo]"
 Names = list[str]
 
 
-class Store(Terms, Events):
+class Store(Terms, Events, PackedPuts):
     """A connection to this user's store on this machine.
 
     Args:
@@ -147,7 +148,8 @@ class Store(Terms, Events):
                 view; writable at once, and nobody else sees what is written.
             copy: An ordinary private copy instead of a view.
             timeout: Seconds to wait for a name that is not published; ``None`` for ever.  Left out: do not wait.  What
-                a reference means and somebody is still to make is waited for in any case; left out: for ever.
+                a reference means and somebody is still to make, the result of a task above all, is waited for in any
+                case; left out: for ever.
             default: What to give for a name that is not published, instead of an error.
 
         Returns:
@@ -171,6 +173,7 @@ class Store(Terms, Events):
         if isinstance(key, (list, tuple)):
             for one in key:
                 check_key(one)
+            waiting.wait_all(key, deadline)
             return [self._get(one, mode, copy, deadline, default) for one in key]
         return self._get(key, mode, copy, deadline, default)
 
@@ -178,6 +181,8 @@ class Store(Terms, Events):
         # A name is not checked before it is looked up: what cannot be one is not published.
         while True:
             name = key.encode(errors="replace") if type(key) is str else check_key(key)
+            if name is None and key.promise is not None:
+                return promises.get(self, key, mode, copy, deadline)
             session = self._use()
             leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
             if leased is None:
@@ -267,6 +272,9 @@ class Store(Terms, Events):
         names = tuple(key for key in keys if isinstance(key, str))
         refs = [key for key in keys if not isinstance(key, str)]
         version = check_version(newer_than, len(refs))
+        if refs and waiting.promises_in(refs):
+            there = waiting.wait_mixed(self, keys, num_returns, newer_than, deadline_of(timeout) or FOREVER)
+            return there, [key for key in keys if key not in set(there)]
         with self._call() as session:
             ids = asking.unmade(session, refs)  # most references were given out when their object was there
             missing = num_returns - len(refs) + len(ids)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import ObjectNotFoundError, ShmError
 from . import asking
+from .promises import came_back, settle
 from .refs import ObjectRef
 from .session import Session, open_sessions
 
@@ -40,6 +41,9 @@ def receive(store: int, store_name: str, id: int, name: str, version: int) -> Ob
         name: As in the reference.
         version: The same.
     """
+    ours = came_back(store, id)
+    if ours is not None:
+        return ours
     ref = ObjectRef(store, id, name, version)
     session = None if name else session_of(store) or _connect(store, store_name)
     if session is not None:
@@ -52,8 +56,10 @@ def receive(store: int, store_name: str, id: int, name: str, version: int) -> Ob
 
 async def fetch(ref: ObjectRef) -> Any:
     """Fetch the object of a reference, for code that runs in an event loop."""
-    from .default import store_of
+    from .default import default_store, store_of
 
+    if ref.promise is not None:
+        return await default_store().aget(ref)
     session = session_of(ref.store)
     if session is None:
         raise ObjectNotFoundError(f"the object that {ref!r} means is gone: this process has no connection to its store")
@@ -75,6 +81,14 @@ class Luggage:
         # No method of ours: that would be a cycle, and hold the references until somebody collects garbage.
         self.reducers: dict[type, Callable[[Any], Taken]] = {ObjectRef: partial(_note, self._refs)}
 
+    def __bool__(self) -> bool:
+        return bool(self._refs)
+
+    @property
+    def refs(self) -> list[ObjectRef]:
+        """What was met, for whoever has to keep it."""
+        return self._refs
+
     def contained(self, session: Session) -> list[int]:
         """Ids of the anonymous objects that the new one contains; those of another store are kept as if pickled."""
         here = session.welcome.store
@@ -85,6 +99,8 @@ class Luggage:
 
 
 def _note(refs: list[ObjectRef], ref: ObjectRef) -> Taken:
+    if ref.promise is not None:
+        settle(ref)
     refs.append(ref)
     return _taken(ref, session_of(ref.store))
 

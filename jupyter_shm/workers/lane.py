@@ -1,0 +1,145 @@
+"""One worker as its submitter sees it: a process that loky starts, watches and ends, its socket and its board.
+
+Each worker is a loky executor of its own: when one dies the others go on with what they do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import re
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from . import running
+from .board import Board
+from .messages import FromWorker, Inbox, ToWorker, encode
+from .running import CHUNK, PATIENCE, Link
+
+BLAS_SETTINGS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+NO_LEAK = "1e18"
+"""loky replaces a worker that has grown by 300 MB; but pages of the store that it has looked at count as its own."""
+
+
+def settings_for(threads: int) -> dict[str, str]:
+    """What a worker's environment has besides ours; what the user has set stays.
+
+    Args:
+        threads: Of BLAS libraries, for each worker.
+    """
+    wanted = {**dict.fromkeys(BLAS_SETTINGS, str(threads)), "LOKY_MAX_MEMORY_LEAK_SIZE": NO_LEAK}
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+class Lane:
+    """One worker.
+
+    Args:
+        env: What its environment has besides ours.
+        on_end: Called with this, in some thread, when its process has ended.
+    """
+
+    def __init__(self, env: dict[str, str], on_end: Callable[[Lane], None]) -> None:
+        from loky.process_executor import ProcessPoolExecutor  # type: ignore[import-untyped]
+
+        self._sock, theirs = socket.socketpair()
+        self.board = Board.create()
+        self._inbox = Inbox(of_worker=True)
+        self._unsent = bytearray()
+        try:
+            link = Link(theirs.fileno(), self.board.fd)
+            self._executor = ProcessPoolExecutor(1, initializer=running.start, initargs=(link,), env=env)
+            self._future: Any = self._executor.submit(running.serve)
+        except BaseException:
+            self._sock.close()
+            self.board.close()
+            raise
+        finally:
+            theirs.close()
+        self._sock.setblocking(False)
+        self._thread = self._executor._executor_manager_thread  # noqa: SLF001 - a shutdown that does not wait loses it
+        self._future.add_done_callback(lambda _: on_end(self))
+
+    def fileno(self) -> int:
+        """Of the socket."""
+        return self._sock.fileno()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Is there something that the socket had no room for?"""
+        return bool(self._unsent)
+
+    def send(self, message: ToWorker) -> None:
+        """Tell the worker; never waits."""
+        self._unsent += encode(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket has room for."""
+        try:
+            while self._unsent:
+                del self._unsent[: self._sock.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:  # it is gone, and its end will be told
+            self._unsent.clear()
+
+    def receive(self) -> list[FromWorker] | None:
+        """What the worker has told; ``None``: it has hung up."""
+        try:
+            data = self._sock.recv(CHUNK)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        return self._inbox.feed(data) if data else None  # type: ignore[return-value]
+
+    def how_it_ended(self) -> str:
+        """For people: " (SIGSEGV)"; the process has ended."""
+        error = self._future.exception(timeout=0) if self._future.done() and not self._future.cancelled() else None
+        found = re.search(r"\{(.*)\}", str(error))
+        return f" ({found[1]})" if found else ""
+
+    def kill(self) -> None:
+        """End it now, and what it has started; ``on_end`` is called."""
+        self._executor.shutdown(wait=False, kill_workers=True)
+
+    def leave(self) -> None:
+        """Let it end by itself; it has nothing to do."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+        self._executor.shutdown(wait=False)
+
+    def hang_up(self, *, is_busy: bool) -> None:
+        """Have it end: at once what is busy, by itself what is not."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        if is_busy:
+            self.kill()
+
+    def close(self) -> None:
+        """Wait for its end; kill it if that takes long."""
+        with contextlib.suppress(Exception):
+            self._future.result(timeout=PATIENCE)
+        if self._future.done():
+            self._executor.shutdown(wait=False)
+        else:
+            self.kill()
+        self._thread.join()
+        multiprocessing.active_children()  # reaps what was dead before loky ended it
+        self.release()
+
+    def release(self) -> None:
+        """Let go of what is ours; its process has ended, or is another's child."""
+        self._sock.close()
+        self.board.close()

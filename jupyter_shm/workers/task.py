@@ -1,0 +1,116 @@
+"""A call that was made, and the promises that it is to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..client.parcels import STORED, Parcel, name_parcel, pack_parcel
+from ..client.promises import Promise, promise_of, promised
+from ..client.refs import ObjectRef
+from .functions import Definition
+from .messages import Where
+from .output import Origin
+from .trouble import TaskFailure
+
+
+class Task:
+    """A call that was made.
+
+    Args:
+        name: Of the function, for people.
+        definition: Of the function.
+        arguments: All but those that are references.
+        kept: What has to live until the task has ended.
+        refs: Those: which argument, and the reference.
+        returns: How many values it returns.
+        retries: How often it may run again after the death of a worker.
+
+    Attributes:
+        number: In its engine.
+        promises: One for each value that it returns.
+        origin: Where its output goes.
+    """
+
+    __slots__ = (
+        "arguments",
+        "definition",
+        "kept",
+        "name",
+        "number",
+        "origin",
+        "promises",
+        "refs",
+        "retries",
+        "returns",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        definition: Definition,
+        arguments: Parcel,
+        kept: list[ObjectRef],
+        refs: list[tuple[Where, ObjectRef]],
+        returns: int,
+        retries: int,
+    ) -> None:
+        self.name = name
+        self.definition = definition
+        self.arguments = arguments
+        self.kept = kept
+        self.refs = refs
+        self.returns = returns
+        self.retries = retries
+        self.number = 0
+        self.promises: list[Promise] = []
+        self.origin: Origin | None = None
+
+    def promise(self, cancel: Callable[[Promise], object]) -> list[Promise]:
+        """Make its promises; ``cancel`` gives it up."""
+        self.promises = [Promise(self.name, cancel) for _ in range(self.returns)]
+        return self.promises
+
+    def keep(self, parcels: list[Parcel]) -> None:
+        """It has ended: take leases on what is stored."""
+        for promise, parcel in zip(self.promises, parcels, strict=True):
+            keep(promise, parcel)
+
+    def fail(self, failure: TaskFailure) -> None:
+        """It has failed."""
+        for promise in self.promises:
+            promise.keep(failure=failure)
+
+
+def keep(promise: Promise, parcel: Parcel) -> None:
+    """Keep a promise with what has come."""
+    if parcel.kind == STORED:
+        promise.keep(stored=parcel.ref())
+    else:
+        promise.keep(value=parcel)
+
+
+def arrived(parcel: Parcel) -> ObjectRef:
+    """A reference to what has come."""
+    if parcel.kind == STORED:
+        return parcel.ref()
+    promise = Promise()
+    promise.keep(value=parcel)
+    return promised(promise)
+
+
+def value_of(ref: ObjectRef) -> Parcel:
+    """What a reference means that is there; whoever sends it keeps the reference."""
+    if ref.promise is None:
+        return name_parcel(ref)
+    return parcel_of(promise_of(ref))
+
+
+def parcel_of(promise: Promise) -> Parcel:
+    """What a promise was kept with."""
+    value = promise.value
+    if value is None:
+        assert promise.stored is not None
+        return name_parcel(promise.stored)
+    if isinstance(value, Parcel):
+        return value
+    return pack_parcel(value.build("r", copy=False), may_carry=True)[0]
