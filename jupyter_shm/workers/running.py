@@ -22,7 +22,7 @@ from ..client.refs import ObjectRef
 from ..errors import InvalidArgumentError
 from . import functions, messages
 from .board import Board
-from .messages import Answer, Call, Got, Inbox, Kept, Output, Run
+from .messages import Answer, Call, Clear, Got, Inbox, Kept, Output, Run
 from .output import Printer
 from .trouble import trouble_of
 
@@ -156,6 +156,9 @@ class Worker:
                 self._run(message.number, message.call)
         elif isinstance(message, Got):
             self._kept.pop(message.number, None)
+        elif isinstance(message, Clear):
+            self._functions.clear()
+            self._codes.clear()
         else:
             self.on_kept(message)
 
