@@ -47,7 +47,10 @@ def test_the_package_says_that_it_is_typed():
     assert (PACKAGE / "py.typed").is_file()
 
 
-NOT_IMPORTED = {"ipykernel": "the magics and the main job run in its kernels, which are programs of their own"}
+NOT_IMPORTED = {
+    "ipykernel": "the magics and the main job run in its kernels, which are programs of their own",
+    "psutil": "loky ends what a worker has started with it, when it ends the worker",
+}
 """Dependencies that no file of ours imports, each with the reason why it is one all the same."""
 
 IMPORT_NAMES = {"ipython": "IPython"}
@@ -91,6 +94,7 @@ OURS_FOR_FEW = {
         "client.info",
         "magics",
         "store",
+        "workers",
         "cli",
         "testing",
         "serial.culprit",

@@ -30,7 +30,8 @@ from .writing import Placed, joined, place
 LIMIT = 64 << 10
 """Bytes up to which an object travels with the message.
 
-Measured by the time of a task that returns an array and of the get that follows, on two cores: see ARCHITECTURE.
+Measured by a task that returns an array, and the get that follows, on two busy cores: 128 KiB took 0.24 ms with the message
+and 0.9 ms through the store, 512 KiB 1.4 and 1.3 ms.  Half of the first, so that a worker's queue of tasks stays small.
 """
 
 PLAIN, IMAGE, STORED = 0, 1, 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import Executor
 from typing import Any, Protocol
 
 from ..client.arguments import is_count
@@ -60,6 +61,7 @@ def start(workers: int | None, *, prepare: bool) -> Engine:
 
     if workers is not None and (not is_count(workers) or isinstance(workers, bool) or workers < 1):
         raise InvalidArgumentError(f"workers is a number from 1, or None for one per processor; got {workers!r:.100}")
+    from .futures import FuturesEngine
     from .local import LocalEngine
 
     if not hasattr(os, "eventfd"):
@@ -67,6 +69,8 @@ def start(workers: int | None, *, prepare: bool) -> Engine:
     cores = cpu_count()
     width = workers or cores
     with _starting:
+        if isinstance(_engine, FuturesEngine):
+            _engine = None
         found = _engine
         if found is not None and not isinstance(found, LocalEngine):
             raise InvalidArgumentError("this process is a worker itself: its tasks run on the workers of its submitter")
@@ -79,11 +83,28 @@ def start(workers: int | None, *, prepare: bool) -> Engine:
         return found
 
 
-def shutdown() -> None:
-    """End the workers of this process, if it has any."""
-    from .local import LocalEngine
+def use_executor(executor: Executor) -> None:
+    """From now on, somebody else's; workers of our own end.
+
+    Args:
+        executor: It stays its maker's.
+    """
+    from .futures import FuturesEngine
 
     with _starting:
+        shutdown()
+        use(FuturesEngine(executor))
+
+
+def shutdown() -> None:
+    """End the workers of this process, if it has any; an executor is only let go of."""
+    from .futures import FuturesEngine
+    from .local import LocalEngine
+
+    global _engine  # noqa: PLW0603
+    with _starting:
+        if isinstance(_engine, FuturesEngine):
+            _engine = None
         if isinstance(_engine, LocalEngine) and not _engine.is_over:
             _engine.shutdown()
 

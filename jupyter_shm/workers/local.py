@@ -22,7 +22,7 @@ from . import trouble
 from .errands import Errands
 from .graph import CANCELLED, DIED, Action, Fail, Graph, Kill, Recall, Retire, Start, Submit
 from .lane import Lane, settings_for
-from .messages import Answer, Call, Got, Output, Run
+from .messages import Answer, Call, Clear, Got, Output, Run
 from .output import Origin
 from .task import Task, value_of
 from .trouble import TaskFailure
@@ -32,6 +32,9 @@ HUNG_UP = 0.5
 
 STILLBORN = 3
 """Workers in a row that end before they do anything: then their tasks fail."""
+
+KNOWN = 64
+"""Functions that a worker remembers."""
 
 ERROR_OF_OURS = "the engine of the tasks goes on after an error of its own"
 
@@ -146,9 +149,16 @@ class LocalEngine:
         """Have something done by the engine's thread."""
         self._inbox.append((what, args))
         if not self._is_awake:
-            self._is_awake = True
-            with contextlib.suppress(OSError):  # it is over
-                os.eventfd_write(self._bell, 1)
+            try:
+                self._is_awake = True
+                self._ring()
+            except BaseException:  # an interrupt: who thinks that it was rung would wait for ever
+                self._ring()
+                raise
+
+    def _ring(self) -> None:
+        with contextlib.suppress(OSError):  # it is over
+            os.eventfd_write(self._bell, 1)
 
     # --- the engine's thread ----------------------------------------------------------------------------------------
 
@@ -349,6 +359,9 @@ class LocalEngine:
         number, definition = worker.last, task.definition
         code = None
         if definition.digest not in worker.known:
+            if len(worker.known) >= KNOWN:
+                worker.known.clear()
+                self.send(worker, Clear())
             worker.known.add(definition.digest)
             code = definition.code
         try:

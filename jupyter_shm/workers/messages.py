@@ -54,6 +54,10 @@ class Got(msgspec.Struct, tag="g", array_like=True):
     number: int
 
 
+class Clear(msgspec.Struct, tag="x", array_like=True):
+    """Forget all functions: those that are needed again are sent again."""
+
+
 class Kept(msgspec.Struct, tag="k", array_like=True):
     """A task that the worker had submitted has ended.
 
@@ -148,12 +152,12 @@ class Cancel(msgspec.Struct, tag="c", array_like=True):
     number: int
 
 
-ToWorker: TypeAlias = "Run | Got | Kept"
+ToWorker: TypeAlias = "Run | Got | Kept | Clear"
 FromWorker: TypeAlias = "Answer | Output | Ask | Await | Forget | Cancel"
 
 _LENGTH = struct.Struct("<I")
 _encoder = msgspec.msgpack.Encoder()
-_to_worker = msgspec.msgpack.Decoder(Run | Got | Kept)
+_to_worker = msgspec.msgpack.Decoder(Run | Got | Kept | Clear)
 _from_worker = msgspec.msgpack.Decoder(Answer | Output | Ask | Await | Forget | Cancel)
 
 

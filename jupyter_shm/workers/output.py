@@ -82,8 +82,13 @@ class Printer:
 
     def install(self) -> None:
         """From now on, this process prints here."""
+        self._originals = sys.stdout, sys.stderr
         sys.stdout = TaskStream(self, False, sys.stdout)
         sys.stderr = TaskStream(self, True, sys.stderr)
+
+    def remove(self) -> None:
+        """From now on, this process prints where it did before."""
+        sys.stdout, sys.stderr = self._originals
 
     def add(self, is_error: bool, text: str) -> None:
         """Collect some text."""

@@ -16,7 +16,7 @@ from . import engines
 from .messages import Ask, Await, Call, Cancel, Forget, Kept, Where
 from .running import Worker
 from .task import Task, value_of
-from .trouble import TaskFailure
+from .trouble import TaskFailure, cancelled
 
 TURN = 0.02
 """Seconds after which a thread that waits looks whether it has to read, because the one that did so has gone on."""
@@ -67,6 +67,13 @@ class Relay:
         place = self._places.get(promise)
         if place is not None:
             self._worker.send(Cancel(place[0]))
+
+    def abandon(self) -> None:
+        """We are a forked child, and no worker; what was pending is our parent's."""
+        client_promises.sleeping.clear()
+        failure = cancelled("a task of the process that this one was forked from", "cannot be waited for here")
+        for task in self._pending.values():
+            task.fail(failure)
 
     def _submit_later(self, task: Task, missing: list[Promise]) -> None:
         left = itertools.count(1)

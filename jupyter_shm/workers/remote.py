@@ -135,10 +135,15 @@ def init(workers: int | None = None, engine: object = None) -> None:
 
     Not needed: the first task starts them.  BLAS libraries in each get as many threads as there are processors for it.
     """
+    if isinstance(engine, Executor):
+        if workers is not None:
+            raise InvalidArgumentError("workers cannot be given with engine: an executor knows how many it has")
+        engines.use_executor(engine)
+        return
     if engine is not None:
-        kind = "an Executor" if isinstance(engine, Executor) else f"a {type(engine).__name__}"
         raise InvalidArgumentError(
-            f"engine is None, for processes of this machine; {kind} cannot be one in this release"
+            "engine is None, for processes of this machine, or a concurrent.futures.Executor of it; a "
+            f"{type(engine).__name__} cannot be one in this release"
         )
     engines.start(workers, prepare=True)
 

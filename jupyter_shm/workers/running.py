@@ -22,7 +22,7 @@ from ..client.refs import ObjectRef
 from ..errors import InvalidArgumentError
 from . import functions, messages
 from .board import Board
-from .messages import Answer, Call, Got, Inbox, Kept, Output, Run
+from .messages import Answer, Call, Clear, Got, Inbox, Kept, Output, Run
 from .output import Printer
 from .trouble import trouble_of
 
@@ -73,6 +73,16 @@ def serve() -> None:
 
 
 _here: list[Worker] = []
+
+
+def _after_fork() -> None:
+    """A child that a task has forked is no worker: the socket is its parent's."""
+    for worker in _here:
+        worker.abandon()
+    _here.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Worker:
@@ -148,6 +158,11 @@ class Worker:
         with self._sending:
             self._sock.sendall(messages.encode(message))
 
+    def abandon(self) -> None:
+        """We are a forked child: nothing of this is ours."""
+        self.printer.remove()
+        self._sock.close()
+
     def _handle(self, message: messages.ToWorker) -> None:
         if isinstance(message, Run):
             if message.call.code is not None:
@@ -156,6 +171,9 @@ class Worker:
                 self._run(message.number, message.call)
         elif isinstance(message, Got):
             self._kept.pop(message.number, None)
+        elif isinstance(message, Clear):
+            self._functions.clear()
+            self._codes.clear()
         else:
             self.on_kept(message)
 
@@ -168,7 +186,7 @@ class Worker:
                 if kept:
                     self._kept[number] = kept
             except BaseException as error:
-                answer = Answer(number, [], trouble_of(error, skip=2), False)
+                answer = Answer(number, [], trouble_of(error, skip=3), False)
             self.printer.flush()
             self.send(answer)
         finally:
@@ -178,15 +196,7 @@ class Worker:
         function = self._functions.get(call.digest)
         if function is None:
             function = self._functions[call.digest] = functions.load(self._codes.pop(call.digest))
-        args, kwargs = fetched(call.arguments)
-        if call.values:
-            args, kwargs = _complete(args, kwargs, call.values)
-        result = function(*args, **kwargs)
-        del args, kwargs
-        if call.returns == 1:
-            parcel, kept = pack_parcel(result)
-            return [parcel], kept
-        return _pack_all(result, call)
+        return carry_out(call, function)
 
     def _print(self, is_error: bool, text: str) -> None:
         with contextlib.suppress(OSError):
@@ -200,6 +210,27 @@ class Worker:
         if os.getppid() == self._submitter:
             threading.Event().wait(PATIENCE)  # it was told to end, and does so by itself if nothing holds it up
         os._exit(1)
+
+
+def carry_out(call: Call, function: Callable[..., Any]) -> tuple[list[Parcel], list[ObjectRef]]:
+    """Call a function.
+
+    Args:
+        call: With which arguments.
+        function: What ``call.code`` means.
+
+    Returns:
+        What it returned, and what is to be kept until that has arrived.
+    """
+    args, kwargs = fetched(call.arguments)
+    if call.values:
+        args, kwargs = _complete(args, kwargs, call.values)
+    result = function(*args, **kwargs)
+    del args, kwargs
+    if call.returns == 1:
+        parcel, kept = pack_parcel(result)
+        return [parcel], kept
+    return _pack_all(result, call)
 
 
 def fetched(parcel: Parcel) -> Any:

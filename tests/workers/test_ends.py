@@ -198,3 +198,22 @@ def test_the_script_itself_is_not_run_again_in_workers(runtime_folder, tmp_path)
 
     assert (code, out, err) == (0, "once\n2", "")
     assert sys.executable
+
+
+def test_a_child_that_a_task_forks_is_no_worker(workers, capfd):
+    @shm.remote
+    def fork():
+        def child():
+            assert type(sys.stdout).__name__ != "TaskStream"
+            with pytest.raises(errors.CancelledError):
+                shm.get(pending, timeout=10)
+            return shm.get(one.remote(7), timeout=30), shm.shutdown()
+
+        pending = one.remote(3)
+        got = forked(child)[0]
+        print("from the task")
+        return got, shm.get(pending)
+
+    assert shm.get(fork.remote(), timeout=60) == (7, 3)
+    assert shm.get(one.remote(2), timeout=30) == 2
+    assert capfd.readouterr().out == "from the task\n"
