@@ -10,41 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from peers import forked, kill_store, kill_store_and_keeper
+from peers import forked
+from promising import all_sleep, hand
 
 from jupyter_shm import errors
 from jupyter_shm.client.pending import fail, forward, fulfil, pend
 from jupyter_shm.client.store import Store
 from jupyter_shm.testing.private import eventually
-
-TAKE = "import pickle, gc; ref = pickle.loads(bytes.fromhex({!r}))"
-MAKER = """
-    import pickle
-    from jupyter_shm.client.pending import fail, forward, fulfil, pend
-    session = store._session
-    ref = pend(session)
-    pickle.dumps(ref)
-"""
-
-
-@pytest.fixture
-def maker(store, new_peer):
-    """Another process, which has promised an object; ours is ``maker.ref``."""
-    maker = new_peer()
-    maker.ref = pickle.loads(maker(MAKER))
-    yield maker
-    maker.ref = None  # the peer is looked at once more when the store is gone
-
-
-def hand(peer, ref):
-    peer(TAKE.format(pickle.dumps(ref).hex()))
-
-
-def all_sleep(pid):
-    """Do all threads of a process wait for something?"""
-    return all(
-        (task / "stat").read_text().rpartition(")")[2].split()[0] == "S" for task in Path(f"/proc/{pid}/task").iterdir()
-    )
 
 
 def switches(pid):
@@ -354,96 +326,6 @@ def test_many_threads_promise_make_and_wait(store, peer):
 
     assert sorted(got) == [(n, round) for n in range(4) for round in range(20)]
     assert eventually(lambda: store.stats().objects == 0)
-
-
-# --- Ends -----------------------------------------------------------------------------------------------------------
-
-
-def test_when_its_maker_is_killed_it_is_lost_to_who_waits_and_to_who_asks_later(store, maker, new_peer):
-    waiter = new_peer()
-    hand(waiter, maker.ref)
-    waiter.send("""
-        try:
-            store.get(ref)
-        except shm.errors.ObjectLostError as error:
-            found = (error.reason, str(error))
-        found
-    """)
-    assert eventually(lambda: all_sleep(waiter.pid))
-
-    maker.kill()
-
-    reason, text = waiter.answer()
-    assert reason == "lost"
-    assert "peer_loop" in text
-    with pytest.raises(errors.ObjectLostError):
-        store.get(maker.ref, timeout=5)
-    assert store.wait([maker.ref]) == ([maker.ref], [])
-    assert store.info(maker.ref).state == "lost"
-    waiter.kill()
-    maker.ref = None
-    assert eventually(lambda: store.stats().clients == 1)
-
-
-def test_the_death_of_the_store_is_not_noticed(store, maker, new_peer):
-    waiter = new_peer()
-    hand(waiter, maker.ref)
-    waiter.send("store.get(ref)")
-    assert eventually(lambda: all_sleep(waiter.pid))
-    ours = pend(store.session)
-
-    kill_store(store.stats().pid)
-    kill_store(store.stats().pid)
-
-    maker("fulfil(session, ref, np.arange(1000))")
-    assert waiter.answer().sum() == 499_500
-    fulfil(store.session, ours, 1)
-    assert store.get(ours) == 1
-    assert store.get(maker.ref).sum() == 499_500
-
-
-@pytest.mark.parametrize("is_store_first", [True, False])
-def test_when_its_maker_and_the_store_are_killed_it_is_lost(store, maker, new_peer, is_store_first):
-    waiter = new_peer()
-    hand(waiter, maker.ref)
-    waiter.send("store.get(ref)")
-    assert eventually(lambda: all_sleep(waiter.pid))
-
-    pid = store.stats().pid
-    if is_store_first:
-        kill_store(pid)
-        maker.kill()
-    else:
-        maker.kill()
-        kill_store(pid)
-
-    with pytest.raises(Exception, match="has ended first") as raised:
-        waiter.answer()
-    assert raised.value.kind == "ObjectLostError"
-    with pytest.raises(errors.ObjectLostError):
-        store.get(maker.ref)
-
-
-def test_when_all_is_lost_it_is_gone(store, maker):
-    ours, session = pend(store.session), store.session
-    thread = threading.Thread(target=lambda: raised.append(_error_of(lambda: store.get(maker.ref))))
-    raised: list[BaseException] = []
-    thread.start()
-
-    kill_store_and_keeper(store.stats().pid)
-    with pytest.warns(errors.StoreLostWarning):
-        store.stats()
-
-    thread.join()
-    assert [type(one) for one in raised] == [errors.ObjectNotFoundError]
-    with pytest.raises(errors.StoreConnectionError):
-        fulfil(session, ours, 1)
-    with pytest.raises(errors.StoreConnectionError):
-        pend(session)
-    with pytest.raises(errors.ObjectNotFoundError):
-        fulfil(store.session, ours, 1)
-    with pytest.raises(errors.ObjectNotFoundError):
-        store.get(ours)
 
 
 def _error_of(call):
