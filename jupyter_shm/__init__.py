@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .client.store import Store
     from .errors import ShmError
     from .magics import load_ipython_extension, unload_ipython_extension
+    from .workers.integration import integrate
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _HOMES = {
     "ObjectRef": "client.refs",
     "Store": "client.store",
     "ShmError": "errors",
+    "integrate": "workers.integration",
     "load_ipython_extension": "magics",
     "unload_ipython_extension": "magics",
 }
@@ -73,6 +75,7 @@ __all__ = [
     "expire",
     "get",
     "info",
+    "integrate",
     "list",
     "load_ipython_extension",
     "pin",

@@ -34,28 +34,29 @@ from .writing import joined, place
 
 
 def send_bytes(origin: Origin) -> int:
-    """Make an object of bytes that are in the store already, for one receiver.
+    """Make an object of the bytes of one that is in the store already, for one receiver.
 
     Args:
-        origin: The bytes; somebody in this process has them in view until this returns.
+        origin: Bytes of that object; somebody in this process has them in view until this returns.
 
     Returns:
-        Id of the object: an array of bytes, to be read by whoever takes it over.
+        Id of the new one: an array of all bytes of the old one, to be read by whoever takes it over.
 
     Raises:
         ShmError: They are gone, or there is no room for one object more.
     """
+    start, end = origin.extent
     meta = Meta(
         kind=NDARRAY,
         type="numpy.ndarray",
-        shape=(origin.nbytes,),
+        shape=(end - start,),
         dtype="uint8",
-        nbytes=origin.nbytes,
+        nbytes=end - start,
         array=_BYTES,
         python=(0, 0),
         cloudpickle="",
         by_value=False,
-        parts=((1, origin.offset, origin.nbytes),),
+        parts=((1, start, end - start),),
     )
     prefix = pack_prefix((origin.id,), encode_meta(meta), origin.session.label)
     return _publish(origin.session, [(0, memoryview(prefix))], len(prefix))

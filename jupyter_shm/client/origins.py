@@ -25,34 +25,30 @@ class Origin(NamedTuple):
         session: A connection that has a lease on them.
         id: Of the object whose bytes they are; the lease is on it, or on one that contains it.
         offset: Where in the heap they start, in bytes.
-        nbytes: How many.
+        extent: Where in the heap the bytes of that object start, and end.
     """
 
     session: Session
     id: int
     offset: int
-    nbytes: int
+    extent: tuple[int, int]
 
 
-def of_array(array: np.ndarray[Any, Any]) -> tuple[Origin, int] | None:
+def of_array(array: np.ndarray[Any, Any]) -> Origin | None:
     """Where the elements of an array are, whatever its strides.
 
     Args:
         array: It is held meanwhile, and with it the lease.
 
     Returns:
-        All bytes between its first and its last one, and how many of them lie before its element of index zero;
-        ``None``: they are not in a store.
+        Where its element of index zero is; ``None``: it is not in a store.
     """
     base: Any = array
     while type(base.base) is np.ndarray:
         base = base.base
     for ref in weakref.getweakrefs(base):
         if isinstance(ref, RootRef) and ref.id and not ref.is_spilled:
-            before, behind = reach(array)
-            start = array.__array_interface__["data"][0] - before
-            found = _located(start, before + behind, ref)
-            return None if found is None else (found, before)
+            return _located(array.__array_interface__["data"][0], ref)
     return None
 
 
@@ -70,38 +66,28 @@ def of_buffer(buffer: memoryview) -> Origin | None:
             spans = session.leases.spans()
             at = bisect_right(spans, (offset, session.heap.nbytes, 0)) - 1
             if at >= 0 and offset + buffer.nbytes <= spans[at][1]:
-                return Origin(session, spans[at][2], offset, buffer.nbytes)
+                start, end, id = spans[at]
+                return Origin(session, id, offset, (start, end))
     return None
 
 
-def reach(array: np.ndarray[Any, Any]) -> tuple[int, int]:
-    """How many bytes of an array's elements lie before its element of index zero, and how many from there on."""
-    if not array.size:
-        return 0, 0
-    steps = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
-    before = -sum(step for step in steps if step < 0)
-    return before, sum(step for step in steps if step > 0) + array.itemsize
-
-
-def _located(address: int, nbytes: int, ref: RootRef) -> Origin | None:
+def _located(address: int, ref: RootRef) -> Origin | None:
     for session in open_sessions():
-        offset = session.heap.offset_at(address, nbytes)
+        offset = session.heap.offset_at(address, 1)
         if offset is not None:
-            return Origin(session, _innermost(session, ref.id, ref.record, offset), offset, nbytes)
+            return Origin(session, *_innermost(session, ref.id, ref.record, offset))
     return None
 
 
-def _innermost(session: Session, id: int, record: Record, offset: int) -> int:
+def _innermost(session: Session, id: int, record: Record, offset: int) -> tuple[int, int, tuple[int, int]]:
     """The object that has these bytes itself: what goes to and fro would otherwise be contained in ever more others."""
-    if record.contained and not record.offset <= offset < record.offset + record.extent:
-        for inner in read_contained(
-            session.heap.read(record.offset, HEAD_SIZE + 8 * record.contained), record.contained
-        ):
+    extent = (record.offset, record.offset + record.extent)
+    if record.contained and not extent[0] <= offset < extent[1]:
+        head = session.heap.read(record.offset, HEAD_SIZE + 8 * record.contained)
+        for inner in read_contained(head, record.contained):
             facts = session.leases.index.record(slot_of(inner))
-            if (
-                facts is not None
-                and facts.generation == generation_of(inner)
-                and facts.offset <= offset < facts.offset + facts.extent
-            ):
-                return inner
-    return id
+            if facts is not None and facts.generation == generation_of(inner):
+                within = (facts.offset, facts.offset + facts.extent)
+                if within[0] <= offset < within[1]:
+                    return inner, offset, within
+    return id, offset, extent
