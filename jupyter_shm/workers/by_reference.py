@@ -66,7 +66,8 @@ def towards(is_here: Callable[[], bool]) -> Iterator[None]:
 def message() -> Iterator[None]:
     """What this thread pickles inside of the block is one message; if it fails, it is never read."""
     before = getattr(_local, "message", None)
-    _local.message = sent = {}
+    sent: dict[tuple[int, int], Reference] = {}
+    _local.message = sent
     try:
         yield
     except BaseException:
@@ -93,6 +94,11 @@ def refer_to_array(array: np.ndarray[Any, Any]) -> Reduced | None:
         array.strides,
         type(array),
     )
+
+
+def refers(buffer: Any) -> bool:
+    """Is an Arrow buffer to travel by reference?"""
+    return buffer.size >= SMALLEST and buffer.is_cpu and origins.of_buffer(memoryview(buffer)) is not None
 
 
 def refer_to_buffer(buffer: Any) -> Reduced | None:

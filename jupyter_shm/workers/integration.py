@@ -69,13 +69,11 @@ def integrate(*libraries: str) -> Integration:
     if not libraries:
         raise InvalidArgumentError(f"integrate() needs the name of a library: {_choices()}")
     for name in libraries:
-        if not isinstance(name, str) or name not in LIBRARIES:
+        if name not in LIBRARIES:
             raise InvalidArgumentError(f"integrate() knows no library {name!r:.60}; it knows {_choices()}")
         needed = LIBRARIES[name][1]
         if not any(map(find_spec, needed)):
             raise InvalidArgumentError(f"integrate({name!r}) needs {' or '.join(needed)}, which is not installed here")
-    if find_spec("pyarrow"):
-        importlib.import_module("pyarrow")  # its buffers can only be told when it is there
     return Integration(_begin(libraries))
 
 

@@ -9,21 +9,35 @@ from typing import Any
 
 import numpy as np
 
-from .by_reference import Reduced, refer_to_array, refer_to_buffer
+from .by_reference import Reduced, refer_to_array, refer_to_buffer, refers
 
 Reducer = Callable[[Any], Any]
 """Takes an object apart, as ``object.__reduce__`` does."""
 
 
+LATE = ("pyarrow", "pandas.arrays")
+"""Modules whose classes have reducers here; they may be loaded at any time, and are not loaded for us."""
+
+
+def loaded() -> int:
+    """How many of ``LATE`` are loaded: when it is another number, there are more reducers."""
+    return sum(name in sys.modules for name in LATE)
+
+
 def reducers(protocol: int) -> dict[type, Reducer]:
-    """By type, what takes an object apart; pyarrow's buffers only where pyarrow was loaded.
+    """By type, what takes an object apart; those of modules that are loaded.
 
     Args:
         protocol: Of the pickles, for objects that travel as bytes.
     """
     found: dict[type, Reducer] = dict.fromkeys((np.ndarray, np.recarray), partial(_reduce, refer_to_array, protocol))
-    if "pyarrow" in sys.modules:
-        found[sys.modules["pyarrow"].Buffer] = partial(_reduce, refer_to_buffer, protocol)
+    modules: list[Any] = [sys.modules.get(name) for name in LATE]
+    arrow, pandas = modules
+    if hasattr(arrow, "Buffer"):  # it may be in the middle of its import
+        found[arrow.Buffer] = partial(_reduce, refer_to_buffer, protocol)
+        for name in ("ArrowStringArray", "ArrowExtensionArray"):
+            if hasattr(pandas, name):
+                found[getattr(pandas, name)] = partial(_reduce, _as_it_lies, protocol)
     return found
 
 
@@ -32,14 +46,20 @@ class Table:
 
     def __init__(self) -> None:
         self._before: list[tuple[MutableMapping[Any, Any], Any, Any, Any]] = []
+        self._loaded = 0
+
+    def is_late(self) -> bool:
+        """Was something loaded since the last time that has reducers, too?"""
+        return loaded() != self._loaded
 
     def extend(self, table: MutableMapping[Any, Any], entries: Mapping[Any, Any]) -> None:
-        """Put entries in; those that are in already stay.
+        """Put entries in; those for which it was done before stay.
 
         Args:
             table: Of a library, by type.
             entries: What to put in.
         """
+        self._loaded = loaded()
         for key, value in entries.items():
             if not any(mine is table and known == key for mine, known, *_ in self._before):
                 self._before.append((table, key, value, table.get(key)))
@@ -54,6 +74,22 @@ class Table:
                 else:
                     table[key] = before
         self._before.clear()
+
+
+def _as_it_lies(array: Any) -> Any:
+    """An array of pandas over Arrow: pandas would make a copy of its chunks, to pickle them as one."""
+    chunks = array._pa_array.chunks  # noqa: SLF001 - that is what there is of it
+    buffers = [buffer for chunk in chunks for buffer in chunk.buffers() if buffer is not None]
+    if not any(refers(buffer) for buffer in buffers):
+        return None
+    state = {**array.__dict__, "_pa_array": chunks}
+    if "_cache" in state:
+        state["_cache"] = {}
+    return _new, (type(array),), state
+
+
+def _new(kind: Any) -> Any:
+    return kind.__new__(kind)
 
 
 def _reduce(refer: Callable[[Any], Reduced | None], protocol: int, obj: Any) -> Any:

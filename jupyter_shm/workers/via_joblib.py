@@ -20,14 +20,17 @@ _table = Table()
 _replaced: list[tuple[Any, str, Any]] = []
 
 
+_reductions: list[Any] = []
+
+
 def begin() -> None:
     """From now on; pools of joblib that exist already send by reference, and are sent bytes."""
-    mine = reducers(pickle.HIGHEST_PROTOCOL)
     for package in ("loky", "joblib.externals.loky"):
         if find_spec(package.partition(".")[0]):
             reduction = importlib.import_module(f"{package}.backend.reduction")
-            _table.extend(reduction._dispatch_table, mine)  # noqa: SLF001 - to undo it
+            _reductions.append(reduction)
             _replace(reduction, "dump", _as_message(reduction.dump))
+    _fill()
     if find_spec("joblib"):
         memmapping = importlib.import_module("joblib._memmapping_reducer")
         forward = memmapping.ArrayMemmapForwardReducer
@@ -41,6 +44,7 @@ def end() -> None:
     for owner, name, before in _replaced:
         setattr(owner, name, before)
     _replaced.clear()
+    _reductions.clear()
 
 
 def reduce_result(array: np.ndarray[Any, Any]) -> Any:
@@ -51,6 +55,11 @@ def reduce_result(array: np.ndarray[Any, Any]) -> Any:
     return refer_to_array(array) or plain(array)
 
 
+def _fill() -> None:
+    for reduction in _reductions:
+        _table.extend(reduction._dispatch_table, reducers(pickle.HIGHEST_PROTOCOL))  # noqa: SLF001 - to undo it
+
+
 def _replace(owner: Any, name: str, ours: Any) -> None:
     _replaced.append((owner, name, getattr(owner, name)))
     setattr(owner, name, ours)
@@ -58,6 +67,8 @@ def _replace(owner: Any, name: str, ours: Any) -> None:
 
 def _as_message(theirs: Any) -> Any:
     def dump(*args: Any, **kwargs: Any) -> None:
+        if _table.is_late():
+            _fill()
         with message():
             theirs(*args, **kwargs)
 

@@ -18,24 +18,23 @@ from typing import Any
 from .by_reference import message, towards
 from .reducers import Table, reducers
 
-_base: Any = connection._ConnectionBase  # type: ignore[attr-defined]  # noqa: SLF001 - the only way to know whither a message goes
+_base: Any = connection._ConnectionBase  # noqa: SLF001 - nothing else knows where a message goes
 _send = _base.send
+_pickler: Any = reduction.ForkingPickler
 _table = Table()
 
 
 def begin() -> None:
     """From now on."""
-    pickler: Any = reduction.ForkingPickler
-    _table.extend(pickler._extra_reducers, reducers(pickle.DEFAULT_PROTOCOL))  # noqa: SLF001 - to undo a registration
-    pickler.dump = dump
+    _table.extend(_pickler._extra_reducers, reducers(pickle.DEFAULT_PROTOCOL))  # noqa: SLF001 - to undo it
+    _pickler.dump = dump
     _base.send = send
 
 
 def end() -> None:
     """As it was before."""
     _table.restore()
-    pickler: Any = reduction.ForkingPickler
-    del pickler.dump
+    del _pickler.dump
     _base.send = _send
 
 
@@ -47,6 +46,9 @@ def send(self: Any, obj: object) -> None:
 
 def dump(self: Any, obj: object) -> None:
     """``ForkingPickler.dump``: one message."""
+    if _table.is_late():
+        begin()
+        self.dispatch_table.update(_pickler._extra_reducers)  # noqa: SLF001 - that is where it has them from
     with message():
         pickle.Pickler.dump(self, obj)
 
