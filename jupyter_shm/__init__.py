@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .client.store import Store
     from .errors import ShmError
     from .magics import load_ipython_extension, unload_ipython_extension
+    from .workers.executor import Executor
     from .workers.integration import integrate
 
 __version__ = "0.1.0"
@@ -56,6 +57,7 @@ _HOMES = {
     "ObjectRef": "client.refs",
     "Store": "client.store",
     "ShmError": "errors",
+    "Executor": "workers.executor",
     "integrate": "workers.integration",
     "load_ipython_extension": "magics",
     "unload_ipython_extension": "magics",
@@ -63,6 +65,7 @@ _HOMES = {
 """Public name to the module that defines it."""
 
 __all__ = [
+    "Executor",
     "ObjectInfo",
     "ObjectList",
     "ObjectRef",

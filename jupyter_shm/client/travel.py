@@ -87,9 +87,14 @@ def _note(refs: list[ObjectRef], ref: ObjectRef) -> Taken:
     return _taken(ref, session_of(ref.store))
 
 
-def session_of(store: int) -> Session | None:
-    """A connection of this process to the store of this id, that calls can go to."""
-    for session in open_sessions():
+def session_of(store: int, rather: Session | None = None) -> Session | None:
+    """A connection of this process to the store of this id, that calls can go to.
+
+    Args:
+        store: Id of the store.
+        rather: This one, if calls can go to it.
+    """
+    for session in (*([rather] if rather is not None else []), *open_sessions()):
         if session.welcome.store == store and session.connection.broken is None and not session.is_orphan:
             return session
     return None

@@ -153,7 +153,7 @@ def _refer(origin: origins.Origin) -> Reference | None:
     if sent is not None and (store, origin.id) in sent:
         return sent[store, origin.id]
     # The connection that has the bytes in view may have been closed, and another one of this process be open.
-    session = session_of(store)
+    session = session_of(store, origin.session)
     if session is None:
         return None
     try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..client.default import default_store
 from ..client.handover import part_with, receive
-from ..client.publishing import StoredBytes, publish
+from ..client.publishing import BytesOfAll, publish
 from ..client.reading import read, read_privately
 from ..client.store import Store
 from ..client.terms import NO_TERMS
@@ -117,7 +117,7 @@ def open_up(parcel: Parcel, *, private: bool = True) -> Any:
 
 def _stored(store: Store, packed: Packed, luggage: Luggage, hand_over: bool) -> Parcel:
     with store._call() as session:  # noqa: SLF001 - a put like those of the store itself
-        placed = place(packed, session.label, StoredBytes(session).find, luggage.contained(session))
+        placed = place(packed, session.label, BytesOfAll(session).find, luggage.contained(session))
         refs = [publish(session, placed, "", overwrite=True, terms=NO_TERMS)]
         where = session.welcome.store, session.name
         if hand_over:
