@@ -8,27 +8,14 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Callable
+from concurrent.futures.process import _RemoteTraceback
 from typing import Any
 
+from ..errors import UnpicklableError
 from .packing import Parcel, open_up, pack_up
 
 Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 """Function, arguments, keyword arguments."""
-
-
-class RemoteTraceback(Exception):  # noqa: N818 - the cause of errors, as concurrent.futures shows it
-    """Shows where in the worker an error was raised.
-
-    Args:
-        text: The traceback.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
 
 
 class Call:
@@ -53,6 +40,9 @@ class Call:
     def __reduce__(self) -> tuple[Any, ...]:
         try:
             parcel = pack_up(self.task)
+        except UnpicklableError as error:
+            self.error = _original(error)
+            raise
         except BaseException as error:
             self.error = error
             raise
@@ -95,11 +85,11 @@ class Outcome:
             content = open_up(self._parcel)
         except BaseException as error:
             if self._trace:
-                error.__cause__ = RemoteTraceback(self._trace)
+                error.__cause__ = _cause(self._trace)
             raise
         if self._is_value:
             return None, content
-        content.__cause__ = RemoteTraceback(self._trace)
+        content.__cause__ = _cause(self._trace)
         return content, None
 
 
@@ -131,6 +121,8 @@ def perform_chunk(function: Callable[..., Any], chunk: tuple[tuple[Any, ...], ..
 def _failed(error: BaseException) -> Outcome:
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     error.__traceback__ = None  # its frames hold what the call was about
+    if isinstance(error, UnpicklableError) and isinstance(error.__cause__, Exception):
+        error = _original(error)
     try:
         return Outcome(False, pack_up(error, hand_over=True), trace)
     except BaseException as reason:
@@ -138,3 +130,18 @@ def _failed(error: BaseException) -> Outcome:
             f"a call raised {type(error).__qualname__}, which cannot be sent back ({reason}); it said: {error!s:.1000}"
         )
         return Outcome(False, pack_up(RuntimeError(text), hand_over=True), trace)
+
+
+def _original(error: UnpicklableError) -> BaseException:
+    """What pickle has raised; where that was follows from its cause."""
+    original = error.__cause__
+    if not isinstance(original, Exception):
+        return error
+    original.__cause__ = UnpicklableError(error.text)
+    return original
+
+
+def _cause(trace: str) -> Exception:
+    """What ``concurrent.futures`` has as the cause of an error of a worker, as it is printed."""
+    make: Any = _RemoteTraceback  # its stub says that it takes a traceback
+    return make(f'\n"""\n{trace}"""')  # type: ignore[no-any-return]

@@ -53,7 +53,7 @@ class Executor(concurrent.futures.Executor):
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, got {initializer!r:.100}")
         if max_workers is not None and max_workers <= 0:
-            raise ValueError(f"max_workers must be at least 1, got {max_workers}")
+            raise ValueError(f"max_workers must be greater than 0, got {max_workers}")
         import loky
 
         self._max_workers: int = max_workers or loky.cpu_count()
