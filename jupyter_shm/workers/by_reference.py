@@ -7,6 +7,8 @@ over (``client/handover.py``).  What cannot go so travels as its bytes: what is 
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -28,7 +30,12 @@ Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
 integrated: list[str] = []
 """The libraries that arrays travel through by reference."""
 
+KEEP = 600.0
+"""Seconds after which what may be read more than once is no longer kept for that, when the next one is sent."""
+
 _local = threading.local()
+_lock = threading.RLock()
+_lasting_ones: deque[tuple[float, tuple[int, int], Reference]] = deque()  # when it was made, of what, and it
 
 
 class Reference(NamedTuple):
@@ -44,6 +51,7 @@ class Reference(NamedTuple):
     store: int
     store_name: str
     id: int
+    is_once: bool
     libraries: tuple[str, ...]
 
 
@@ -60,6 +68,17 @@ def towards(is_here: Callable[[], bool]) -> Iterator[None]:
         yield
     finally:
         _local.is_here = before
+
+
+@contextmanager
+def copied() -> Iterator[None]:
+    """What this thread pickles inside of the block may be read more than once, and by several."""
+    before = getattr(_local, "is_copied", False)
+    _local.is_copied = True
+    try:
+        yield
+    finally:
+        _local.is_copied = before
 
 
 @contextmanager
@@ -149,21 +168,50 @@ def _refer(origin: origins.Origin) -> Reference | None:
     if is_here is not None and not is_here():
         return None
     store = origin.session.welcome.store
+    if getattr(_local, "is_copied", False):
+        return _lasting(origin)
     sent: dict[tuple[int, int], Reference] | None = getattr(_local, "message", None)
     if sent is not None and (store, origin.id) in sent:
         return sent[store, origin.id]
+    reference = _send(origin, is_once=True)
+    if sent is not None and reference is not None:
+        sent[store, origin.id] = reference
+    return reference
+
+
+def _lasting(origin: origins.Origin) -> Reference | None:
+    """A reference that may be read again and again, for some minutes; the same one for all who are sent it meanwhile."""
+    now = time.monotonic()
+    key = (origin.session.welcome.store, origin.id)
+    with _lock:
+        while _lasting_ones and _lasting_ones[0][0] < now - KEEP:
+            _withdraw(_lasting_ones.popleft()[2])
+        for since, known, reference in reversed(_lasting_ones):
+            if known == key and since > now - KEEP / 2 and session_of(reference.store) is not None:
+                return reference
+        made = _send(origin, is_once=False)
+        if made is not None:
+            _lasting_ones.append((now, key, made))
+        return made
+
+
+def withdraw_lasting() -> None:
+    """Who has not read yet what may be read more than once, does not any more."""
+    with _lock:
+        while _lasting_ones:
+            _withdraw(_lasting_ones.popleft()[2])
+
+
+def _send(origin: origins.Origin, *, is_once: bool) -> Reference | None:
     # The connection that has the bytes in view may have been closed, and another one of this process be open.
-    session = session_of(store, origin.session)
+    session = session_of(origin.session.welcome.store, origin.session)
     if session is None:
         return None
     try:
         id = send_bytes(origin._replace(session=session))
     except ShmError:  # whatever it is, the bytes are here
         return None
-    reference = Reference(store, session.name, id, tuple(integrated))
-    if sent is not None:
-        sent[store, origin.id] = reference
-    return reference
+    return Reference(session.welcome.store, session.name, id, is_once, tuple(integrated))
 
 
 def _withdraw(reference: Reference) -> None:
@@ -182,7 +230,7 @@ def _fetch(reference: Reference) -> np.ndarray[Any, Any]:
             "that store cannot be reached from here: it has ended, or this process is another user's, on another machine, "
             "or looks for it elsewhere (JUPYTER_SHM_RUNTIME_DIR). Send a copy: array.copy()"
         )
-    leased = receive(session, reference.id)
+    leased = receive(session, reference.id, is_last=reference.is_once)
     data: np.ndarray[Any, Any] = read(session.leases, leased, "r", copy=False)
     if not {*reference.libraries} <= {*integrated}:
         from .integration import follow

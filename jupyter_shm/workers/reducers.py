@@ -46,7 +46,7 @@ class Table:
 
     def __init__(self) -> None:
         self._before: list[tuple[MutableMapping[Any, Any], Any, Any, Any]] = []
-        self._loaded = 0
+        self._loaded = -1
 
     def is_late(self) -> bool:
         """Was something loaded since the last time that has reducers, too?"""
@@ -74,6 +74,7 @@ class Table:
                 else:
                     table[key] = before
         self._before.clear()
+        self._loaded = -1
 
 
 def _as_it_lies(array: Any) -> Any:
