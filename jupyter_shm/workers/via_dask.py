@@ -14,7 +14,7 @@ import ipaddress
 import os
 import pickle
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -121,12 +121,10 @@ def _pickling(theirs: Any) -> Any:
 
 def _with_references(x: object) -> tuple[bytes, list[Any]]:
     """Pickle by the names of functions where that will do, by cloudpickle where a notebook's own are in it."""
-    try:
+    with suppress(Exception):  # a function that has no name
         data, buffers = _pickled(pickle.Pickler, x)
         if b"__main__" not in data:
             return data, buffers
-    except Exception:  # a function that has no name
-        pass
     return _pickled(importlib.import_module("cloudpickle").Pickler, x)
 
 
