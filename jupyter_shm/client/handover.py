@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from collections.abc import Iterable
 
 import numpy as np
 
-from ..errors import ObjectNotFoundError
+from ..errors import ShmError
 from ..protocol import messages as m
 from ..serial.buffers import Buffer
 from ..serial.meta import NDARRAY, Meta, encode_meta
@@ -114,10 +115,22 @@ def receive(session: Session, id: int, *, is_last: bool = True) -> Leased:
 
 
 def acknowledge(session: Session, id: int) -> None:
-    """Delete what was received, or what has kept what was."""
-    with contextlib.suppress(ObjectNotFoundError):
-        session.connection.request(m.Delete, "", id)
+    """Delete what was received, or what has kept what was; the answer is not waited for, as nothing depends on it."""
+    connection = session.connection
+    asked = _asked.setdefault(session, [])
+    with contextlib.suppress(ShmError):  # the store has ended, and with it the object
+        connection.ask(m.Delete, "", id, ticket=asked)
+    while len(asked) > AHEAD:
+        # It has come long ago.  If it was never read, the socket's queue would be full some day, and nobody served.
+        number = asked.pop(0)
+        with contextlib.suppress(ShmError, KeyError):  # it was another process's, or another thread was faster
+            connection.answer(number)
 
+
+AHEAD = 16
+"""Answers that are not waited for at a time."""
+
+_asked: weakref.WeakKeyDictionary[Session, list[int]] = weakref.WeakKeyDictionary()
 
 _BYTES = pack(np.empty(0, np.uint8)).array
 

@@ -5,14 +5,21 @@ Nothing that a call does, raises or returns ends its worker, but for what ends t
 
 from __future__ import annotations
 
+import pickle
 import signal
 import traceback
 from collections.abc import Callable
 from concurrent.futures.process import _RemoteTraceback
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
+
 from ..errors import UnpicklableError
-from .packing import Parcel, open_up, pack_up
+from .packing import LARGE, PROTOCOL, Content, Parcel, Place, is_plain, open_up, pack_up
+
+_NAMED = (FunctionType, BuiltinFunctionType, type)
 
 Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 """Function, arguments, keyword arguments."""
@@ -37,9 +44,14 @@ class Call:
         self.kept: object = None
         self.error: BaseException | None = None
 
+    def __call__(self) -> Outcome:
+        """Only what has arrived is called."""
+        raise AssertionError("a call is made where it was sent to")
+
     def __reduce__(self) -> tuple[Any, ...]:
+        assert self.task is not None
         try:
-            parcel = pack_up(self.task)
+            parcel = _short(self.task) or pack_up(self.task)
         except UnpicklableError as error:
             self.error = _original(error)
             raise
@@ -47,18 +59,17 @@ class Call:
             self.error = error
             raise
         self.kept = parcel.kept
-        return Arrived, (parcel,)
+        return arrived, (parcel.content, parcel.place)
 
 
-class Arrived:
-    """A call that has arrived.
+def arrived(content: Content | None, place: Place | None) -> Callable[[], Outcome]:
+    """What a pickled call comes out as: what makes it."""
+    return partial(perform, Parcel(content, place))
 
-    Args:
-        parcel: The task.
-    """
 
-    def __init__(self, parcel: Parcel) -> None:
-        self.parcel = parcel
+def outcome(is_value: bool, content: Content | None, place: Place | None, trace: str) -> Outcome:
+    """What a pickled outcome is made by."""
+    return Outcome(is_value, Parcel(content, place), trace)
 
 
 class Outcome:
@@ -74,6 +85,9 @@ class Outcome:
         self._is_value = is_value
         self._parcel = parcel
         self._trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return outcome, (self._is_value, self._parcel.content, self._parcel.place, self._trace)
 
     def open(self) -> tuple[BaseException | None, Any]:
         """Unpack it: an error, or ``None`` and the value.
@@ -100,12 +114,12 @@ def prepare(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
         initializer(*initargs)
 
 
-def perform(arrived: Arrived) -> Outcome:
-    """Make a call."""
+def perform(parcel: Parcel) -> Outcome:
+    """Make the call that is in a parcel."""
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            function, args, kwargs = open_up(arrived.parcel)
+            function, args, kwargs = open_up(parcel)
             return Outcome(True, pack_up(function(*args, **kwargs), hand_over=True))
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -116,6 +130,21 @@ def perform(arrived: Arrived) -> Outcome:
 def perform_chunk(function: Callable[..., Any], chunk: tuple[tuple[Any, ...], ...]) -> list[Any]:
     """Make several calls; the first that raises ends it."""
     return [function(*args) for args in chunk]
+
+
+def _short(task: Task) -> Parcel | None:
+    """A call with a few numbers of a function that has a name; ``None``: it takes more to pickle it."""
+    function, args, kwargs = task
+    if kwargs or type(function) not in _NAMED or not all(map(is_plain, args)):
+        return None
+    try:
+        stream = pickle.dumps((task,), PROTOCOL)
+    except Exception:  # it has none, or it is another's
+        return None
+    # What a notebook has defined is pickled by its code, and so is what cloudpickle was told to pickle so.
+    if b"__main__" in stream or len(stream) >= LARGE or cloudpickle.list_registry_pickle_by_value():
+        return None
+    return Parcel((stream, []), None)
 
 
 def _failed(error: BaseException) -> Outcome:

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
-from .calls import Call, Outcome, perform, perform_chunk, prepare
+from .calls import Call, Outcome, perform_chunk, prepare
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class Executor(concurrent.futures.Executor):
             if self._is_shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             call = Call((fn, args, kwargs))
-            inner = self._pool.submit(perform, call)
+            inner = self._pool.submit(call)
             future: Future[T] = Future(inner)
             self._futures.add(future)
         inner.add_done_callback(partial(_settle, future, call))
