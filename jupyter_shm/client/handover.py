@@ -12,6 +12,7 @@ If nobody receives it, it lives as long as the sender, and a while more, as what
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import weakref
 from collections.abc import Iterable
@@ -131,6 +132,9 @@ AHEAD = 16
 """Answers that are not waited for at a time."""
 
 _asked: weakref.WeakKeyDictionary[Session, list[int]] = weakref.WeakKeyDictionary()
+
+# A child counts its requests anew: an answer to one of its own would be taken for one to its parent's.
+os.register_at_fork(after_in_child=_asked.clear)
 
 _BYTES = pack(np.empty(0, np.uint8)).array
 

@@ -6,6 +6,7 @@ over (``client/handover.py``).  What cannot go so travels as its bytes: what is 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -212,6 +213,16 @@ def _send(origin: origins.Origin, *, is_once: bool) -> Reference | None:
     except ShmError:  # whatever it is, the bytes are here
         return None
     return Reference(session.welcome.store, session.name, id, is_once, tuple(integrated))
+
+
+def _begin_anew() -> None:
+    """We are a forked child: what lasts is our parent's, and so is whoever has the lock."""
+    global _lock  # noqa: PLW0603 - one for the process, and this is another one
+    _lock = threading.RLock()
+    _lasting_ones.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _withdraw(reference: Reference) -> None:

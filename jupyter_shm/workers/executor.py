@@ -29,7 +29,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_N
 class Executor(concurrent.futures.Executor):
     """A pool of processes, as ``concurrent.futures.ProcessPoolExecutor``.
 
-    Functions and classes of a notebook work, and lambdas.  Arguments and results of 64 KiB and more, arrays and tables
+    Functions and classes of a notebook work, and lambdas.  Arguments and results of 256 KiB and more, arrays and tables
     inside of them too, go through the store: once into shared memory, and not through a pipe.  Arrays arrive as private
     ones, writable as ever (a page is copied when it is written to); those that live in the store already are not copied at
     all, and arrive read-only.  The memory goes back when the call has ended, and the result is gone.

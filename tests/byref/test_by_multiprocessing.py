@@ -311,9 +311,33 @@ def test_arrays_of_one_message_share_what_stands_for_them(store, by_multiprocess
     assert eventually(lambda: store.stats().objects == 1)
 
 
+def test_a_forked_child_sends_and_receives_as_its_parent_does(store, by_multiprocessing):
+    x = store.get("x")
+
+    def there_and_back(times):
+        for number in range(times):
+            part = x[number * 10 :]
+            assert pickle.loads(reduction.ForkingPickler.dumps(part)).sum() == part.sum()
+            assert store.get("x", copy=True).sum() == x.sum()
+            store.put(number, "beside")  # waits for its answer, and gets no other one
+        return store.get("beside")
+
+    there_and_back(10)
+    children = [mp.get_context("fork").Process(target=there_and_back, args=(40,)) for _ in range(2)]
+    for child in children:
+        child.start()
+    there_and_back(40)
+    for child in children:
+        child.join()
+
+    assert [child.exitcode for child in children] == [0, 0]
+    assert eventually(lambda: store.stats().objects == 2)
+
+
 def test_a_message_that_is_read_twice_says_so(store, by_multiprocessing):
     data = reduction.ForkingPickler.dumps(store.get("x"))
     pickle.loads(data)
+    assert eventually(lambda: store.stats().objects == 1)
 
     with pytest.raises(shm.errors.ObjectNotFoundError, match="gone"):
         pickle.loads(data)

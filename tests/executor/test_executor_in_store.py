@@ -54,7 +54,7 @@ def test_a_large_result_arrives_in_shared_memory_may_be_written_and_goes_when_it
     result = future.result()
 
     assert is_mapped(result)
-    assert store.stats().objects == 1
+    assert eventually(lambda: store.stats().objects == 1)
     result += 1
     assert result[0] == 1
 
@@ -89,7 +89,7 @@ def test_a_table_goes_through_the_store(store, pool):
     back = pool.submit(lambda table: table.assign(m=table["n"] + 1), table).result()
 
     assert back["m"].iloc[-1] == COUNT
-    assert store.stats().objects == 1
+    assert eventually(lambda: store.stats().objects == 1)
     del back
     assert is_empty(store)
 
