@@ -5,8 +5,10 @@ Nothing that a call does, raises or returns ends its worker, but for what ends t
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures.process import _RemoteTraceback
@@ -110,6 +112,9 @@ class Outcome:
 def prepare(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
     """Begin as a worker.  An interrupt is for the call that runs: without one, nobody is to be interrupted."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if "LOKY_MAX_MEMORY_LEAK_SIZE" not in os.environ:
+        # loky replaces a process that grows by 300 MB, and looking at a stored array counts.
+        vars(sys.modules["loky.process_executor"])["_MAX_MEMORY_LEAK_SIZE"] = 1 << 60
     if initializer is not None:
         initializer(*initargs)
 

@@ -230,6 +230,5 @@ def _result(futures: deque[Future[list[Any]]], end: float | None) -> list[Any]:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Of the processes: together they use each processor once; looking at stored arrays is no leak of memory."""
-    told = {name: str(threads) for name in THREADS if name not in os.environ}
-    return {**told, "LOKY_MAX_MEMORY_LEAK_SIZE": os.environ.get("LOKY_MAX_MEMORY_LEAK_SIZE", "1e15")}
+    """Of the processes: together they use each processor once, unless somebody has said otherwise."""
+    return {name: str(threads) for name in THREADS if name not in os.environ}
