@@ -135,3 +135,20 @@ def test_to_another_machine_bytes_go(store, runtime_folder):
         _, far = serialize(x, context={"recipient": {"address": "tcp://10.0.0.1:1"}})
 
     assert (sum(map(len, near)) < 600, memoryview(far[0]).nbytes) == (True, x.nbytes)
+
+
+def test_what_was_read_and_let_go_of_can_be_read_again_until_it_is_closed(store, runtime_folder):
+    from distributed.protocol import deserialize, serialize
+
+    x = store.get("x")
+    with shm.integrate("dask"):
+        header, frames = serialize(x, context={"recipient": {"address": "tcp://127.0.0.1:1"}})
+        for _ in range(2):
+            assert deserialize(header, frames).sum() == x.sum()
+            store.put(0, "later")
+            store.delete("later")
+            assert eventually(lambda: store.stats().objects == 2)
+
+    assert eventually(lambda: store.stats().objects == 1)
+    with pytest.raises(shm.errors.ObjectNotFoundError):
+        deserialize(header, frames)

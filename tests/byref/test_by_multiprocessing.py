@@ -255,7 +255,11 @@ def test_what_is_on_its_way_outlives_its_sender(store, by_multiprocessing):
     sender.start()
     sender.join()
     sender.close()
+    assert eventually(lambda: store.stats().clients == 1)
     store.delete("x")
+    store.put(0, "later")
+    store.delete("later")
+    assert eventually(lambda: store.stats().objects == 2)  # what was made later has ended: so would what nobody keeps
 
     back = inbox.get()
     inbox.close()
