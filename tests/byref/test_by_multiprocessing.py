@@ -6,6 +6,7 @@ import gc
 import multiprocessing as mp
 import os
 import pickle
+import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection, forkserver, reduction
@@ -266,6 +267,21 @@ def test_what_is_on_its_way_outlives_its_sender(store, by_multiprocessing):
 
     assert tasks.is_in_store(back)
     assert back[0] == 1
+
+
+def test_what_is_on_its_way_outlives_a_death_of_the_store(store, by_multiprocessing):
+    ref = store.put(np.arange(1 << 17))
+    data = reduction.ForkingPickler.dumps(store.get(ref)[1:])
+    del ref
+
+    os.kill(store.stats().pid, signal.SIGKILL)
+
+    assert store.stats().starts == 2
+    back = pickle.loads(data)
+    assert back[0] == 1
+    assert tasks.is_in_store(back)
+    del back
+    assert eventually(lambda: store.stats().objects == 1)
 
 
 def test_a_sender_of_many_arrays_holds_none_of_those_that_were_read(store, by_multiprocessing):
