@@ -119,6 +119,12 @@ GOALS = (
         1.2,
         at_least=False,
     ),
+    Goal(
+        "Pool.map over 100 slices of a stored array of 1 GB: at most 0.02 of the time that its bytes take",
+        over("slices by reference", "slices by bytes"),
+        0.02,
+        at_least=False,
+    ),
     Goal("import: at most 60 ms more than numpy's", lambda got: got.ours("import"), 0.06, at_least=False, unit="s"),
     Goal("connect to a running store: at most 5 ms", lambda got: got.ours("connect"), 0.005, at_least=False, unit="s"),
     Goal("start of a store: at most 300 ms", lambda got: got.ours("start"), 0.3, at_least=False, unit="s"),

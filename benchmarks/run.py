@@ -11,6 +11,7 @@ from .measures import SCENES, Figure, Plan
 from .peers import OURS, US, Kind
 from .restarts import restarts
 from .session import PeerError, session
+from .slices import slices
 from .startup import startup
 from .venvs import UnavailableError, interpreter
 
@@ -73,6 +74,7 @@ def run(others: list[Kind], plan: Plan, objects: int) -> Results:
             if "" not in results.reasons[kind.name]:
                 _measure(kind, scene.__name__, scene(kind, plan), results)
     _measure(OURS, "startup", startup(plan), results)
+    _measure(OURS, "slices", slices(plan), results)
     _measure(OURS, "restarts", _restarts(plan, objects), results)
     return results
 

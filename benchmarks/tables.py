@@ -65,6 +65,8 @@ MAIN = (
     Row("hand-off of 1 MB", "hand-off 1 MB"),
     Row("hand-off of {large}", "hand-off 64 MB"),
     Row("memory of each of four readers of {big}", "pss", unit="B"),
+    Row("Pool.map over 100 slices of {beyond}, by reference", "slices by reference"),
+    Row("the same, as bytes", "slices by bytes"),
     Row("import, more than numpy's", "import", "import numpy"),
     Row("connect to a running store", "connect"),
     Row("start of a store", "start"),

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .client.store import Store
     from .errors import ShmError
     from .magics import load_ipython_extension, unload_ipython_extension
+    from .workers.executor import Executor
+    from .workers.integration import integrate
     from .workers.remote import as_completed, cancel, init, remote, shutdown
 
 __version__ = "0.1.0"
@@ -61,12 +63,15 @@ _HOMES = {
     "init": "workers.remote",
     "remote": "workers.remote",
     "shutdown": "workers.remote",
+    "Executor": "workers.executor",
+    "integrate": "workers.integration",
     "load_ipython_extension": "magics",
     "unload_ipython_extension": "magics",
 }
 """Public name to the module that defines it."""
 
 __all__ = [
+    "Executor",
     "ObjectInfo",
     "ObjectList",
     "ObjectRef",
@@ -82,6 +87,7 @@ __all__ = [
     "get",
     "info",
     "init",
+    "integrate",
     "list",
     "load_ipython_extension",
     "pin",

@@ -19,6 +19,7 @@ ALONE = [  # goals that no peer is needed for: the beginning of each
     "put of 1 KB under a name: at most one bare round trip",
     "get again: at most 1 µs",
     "get with 100,000 objects",
+    "Pool.map over 100 slices",
     "import",
     "connect to a running store",
     "start of a store",

@@ -205,6 +205,13 @@ class Leases:
         finally:
             self.drain()
 
+    def forget_sent(self, id: int) -> None:
+        """Nothing here refers any more to an object that was sent: its word stays, and is all that there is of it."""
+        self.drain()
+        with self.lock:
+            if id not in self._held and id not in self._kept:
+                self._sent.discard(id)
+
     def has_room(self) -> bool:
         """Can an object be announced?  The lock is held."""
         if self.is_over or self._is_passive:

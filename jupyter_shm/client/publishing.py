@@ -11,7 +11,7 @@ from ..protocol import messages as m
 from ..tables.ring import COMMIT
 from .cutting import Piece
 from .refs import ObjectRef
-from .session import Session
+from .session import Session, open_sessions
 from .writing import Found, Placed, joined
 
 How: TypeAlias = tuple[bool, tuple[int, int]]
@@ -160,3 +160,23 @@ class StoredBytes:
         if at < 0 or offset + buffer.nbytes > self._spans[at][1]:
             return None
         return self._spans[at][2], offset
+
+
+class BytesOfAll:
+    """The same, under the leases of every connection of this process to one store.
+
+    Args:
+        session: One of them, of which the object will be.
+    """
+
+    def __init__(self, session: Session) -> None:
+        store = session.welcome.store
+        self._all = [StoredBytes(one) for one in open_sessions() if one.welcome.store == store]
+
+    def find(self, buffer: memoryview) -> Found | None:
+        """As of ``StoredBytes``."""
+        for one in self._all:
+            found = one.find(buffer)
+            if found is not None:
+                return found
+        return None

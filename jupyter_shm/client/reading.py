@@ -126,6 +126,36 @@ def _array(
     return array
 
 
+def read_privately(leases: AllLeases, leased: Leased) -> Any:
+    """Build the object as whoever packed it had it: what was his own is writable, and a copy on write.
+
+    What lay in the store before it was put is read-only, as it was to him.
+
+    Args:
+        leases: Of the session that the object was leased with.
+        leased: The object; what is built holds its root for as long as it looks at the bytes.
+
+    Raises:
+        DeserializeError: It cannot be rebuilt here.
+    """
+    heap = leases.heap_of(leased)
+    meta, start = read_meta(heap, leased)
+    parts = _parts(heap, meta, leased, start)
+    # Part 0 of what was pickled is the stream, of which nothing is kept.
+    own = [
+        at
+        for at, (source, _, nbytes) in enumerate(meta.parts)
+        if nbytes and not source and (at or meta.kind == NDARRAY)
+    ]
+    if own:
+        first = meta.parts[own[0]][1]
+        root = leases.private(leased, start + first, sum(meta.parts[own[-1]][1:]) - first)
+        for at in own:
+            _, offset, nbytes = meta.parts[at]
+            parts[at] = root[offset - first : offset - first + nbytes]
+    return unpack(meta, parts, _publisher(leased) if meta.by_value else "")
+
+
 def read_meta(heap: Heap, leased: Leased) -> tuple[Meta, int]:
     """Read what an object says of itself, once for each root.
 

@@ -57,7 +57,7 @@ def start(workers: int | None, *, prepare: bool) -> Engine:
         prepare: Start them now, not at the first task.
     """
     global _engine  # noqa: PLW0603
-    from loky import cpu_count  # type: ignore[import-untyped]
+    from loky import cpu_count
 
     if workers is not None and (not is_count(workers) or isinstance(workers, bool) or workers < 1):
         raise InvalidArgumentError(f"workers is a number from 1, or None for one per processor; got {workers!r:.100}")

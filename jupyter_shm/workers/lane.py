@@ -50,7 +50,7 @@ class Lane:
     """
 
     def __init__(self, env: dict[str, str], on_end: Callable[[Lane], None]) -> None:
-        from loky.process_executor import ProcessPoolExecutor  # type: ignore[import-untyped]
+        from loky.process_executor import ProcessPoolExecutor
 
         self._sock, theirs = socket.socketpair()
         self.board = Board.create()
