@@ -258,12 +258,6 @@ class CancelledError(ShmError):
     default_reason = "cancelled"
 
 
-class PendingRefError(ShmError):
-    """The object of a reference is not there yet, so the reference cannot leave this process."""
-
-    default_reason = "pending-ref"
-
-
 class StoreLostWarning(UserWarning):
     """The store that this process was connected to has ended, and a new one was connected to: names are gone."""
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from ..errors import ObjectNotFoundError, StoreConnectionError, StoreUnresponsiveError
-from .promises import settle
 from .refs import ObjectRef
 from .session import Session, retire_orphans
 
@@ -89,8 +88,7 @@ def once_more_if_lost(
 
 def this_version(session: Session, ref: ObjectRef) -> tuple[str, int]:
     """Name and id of what a reference means, if it is of this store."""
-    if ref.promise is not None:
-        settle(ref)
+    ref.settle()
     if ref.store != session.welcome.store:
         raise ObjectNotFoundError(f"the object that {ref!r} means is gone: its store ended")
     return ref.name, ref.id

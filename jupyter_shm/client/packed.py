@@ -5,7 +5,9 @@ from __future__ import annotations
 from ..serial.pack import Packed
 from . import publishing
 from .calls import Caller, once_more_if_lost
+from .pending import pend
 from .refs import ObjectRef
+from .session import Session
 from .terms import NO_TERMS
 from .travel import Luggage
 from .writing import Placed, place
@@ -25,6 +27,12 @@ class PackedPuts(Caller):
         with self._call() as session:
             placed = place(packed, session.label, publishing.StoredBytes(session).find, luggage.contained(session))
             return publishing.publish(session, placed, "", overwrite=True, terms=NO_TERMS)
+
+    @once_more_if_lost
+    def pend(self) -> tuple[Session, ObjectRef]:
+        """Ask for an object that this process will make: with which connection, and a reference to it."""
+        with self._call() as session:
+            return session, pend(session)
 
     @once_more_if_lost
     def put_placed(self, placed: Placed) -> ObjectRef:

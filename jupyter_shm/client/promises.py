@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ..errors import GetTimeoutError, PendingRefError
+from ..errors import GetTimeoutError
 from .connection import FOREVER
 from .refs import ObjectRef
 
@@ -56,9 +55,10 @@ class Promise:
     Attributes:
         value, stored, failure: What it was kept with; two of them are ``None``.
         is_kept: Is it?
+        entered: The object of the store that others know it by, if it has left this process: see ``leaving``.
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_cancel", "failure", "is_kept", "stored", "value", "what")
+    __slots__ = ("__weakref__", "_callbacks", "_cancel", "entered", "failure", "is_kept", "stored", "value", "what")
 
     def __init__(self, what: str = "", cancel: Callable[[Promise], object] | None = None) -> None:
         self.what = what
@@ -66,6 +66,7 @@ class Promise:
         self.value: Value | None = None
         self.stored: ObjectRef | None = None
         self.failure: Failure | None = None
+        self.entered: ObjectRef | None = None
         self._callbacks: list[Callback] | None = None
         self._cancel = cancel
 
@@ -111,27 +112,11 @@ class Promise:
 _lock = threading.Lock()
 """Of all promises: what is done under it takes a microsecond."""
 
-_entering = threading.RLock()
-"""Held while a value becomes an object of the store, so that it does so once."""
-
-_entered: weakref.WeakValueDictionary[tuple[int, int], Promise] = weakref.WeakValueDictionary()
-"""By store and id, the promises of this process whose object may come back in a pickle."""
-
 
 def promised(promise: Promise) -> ObjectRef:
     """A reference to what will be there."""
     ref = ObjectRef(0, 0, "", 1)
     ref.promise = promise
-    return ref
-
-
-def came_back(store: int, id: int) -> ObjectRef | None:
-    """The reference that one which comes out of a pickle is, if it was promised in this process."""
-    promise = _entered.get((store, id)) if _entered else None
-    if promise is None:
-        return None
-    ref = promised(promise)
-    _point(ref)
     return ref
 
 
@@ -249,7 +234,10 @@ def get(store: Store, ref: ObjectRef, mode: str, copy: bool, deadline: float | N
         raise promise.failure.error()
     if promise.value is not None:
         return promise.value.build(mode, copy)
-    stored = _point(ref)
+    stored = promise.stored
+    assert stored is not None
+    if promise.entered is None:
+        ref.mean(stored)
     if stored.store != store.session.welcome.store:
         store = _store_of(stored) or store
     return store.get(stored, mode=mode, copy=copy)
@@ -259,46 +247,6 @@ def promise_of(ref: ObjectRef) -> Promise:
     """The promise of a reference that has one."""
     assert ref.promise is not None
     return ref.promise
-
-
-def settle(ref: ObjectRef) -> None:
-    """Have a promised reference mean an object of the store: it is about to leave this process.
-
-    Raises:
-        PendingRefError: There is none yet.
-        BaseException: What the task raised.
-    """
-    promise = promise_of(ref)
-    if not promise.is_kept:
-        raise PendingRefError(
-            f"the result of {promise.what or 'a task'} is not there yet, so its reference cannot leave this process "
-            "inside of another object. Pass the reference itself as an argument, or shm.wait([ref]) first."
-        )
-    if promise.failure is not None:
-        raise promise.failure.error()
-    if promise.stored is None:
-        _enter(promise)
-    _point(ref)
-
-
-def _enter(promise: Promise) -> None:
-    from .default import default_store
-
-    with _entering:
-        if promise.stored is None and promise.value is not None:
-            promise.stored = promise.value.put(default_store())
-            promise.value = None
-
-
-def _point(ref: ObjectRef) -> ObjectRef:
-    """Let a kept promise's reference show its object, which a get again looks at."""
-    promise = promise_of(ref)
-    stored = promise.stored
-    assert stored is not None
-    if ref.store != stored.store or ref.id != stored.id:
-        _entered[stored.store, stored.id] = promise
-        ref.store, ref.id, ref.name, ref.version = stored.store, stored.id, stored.name, stored.version
-    return stored
 
 
 def _store_of(stored: ObjectRef) -> Store | None:
@@ -313,8 +261,8 @@ def _store_of(stored: ObjectRef) -> Store | None:
 
 
 def _after_fork() -> None:
-    global _lock, _entering  # a thread that is not here may have held them
-    _lock, _entering = threading.Lock(), threading.RLock()
+    global _lock  # noqa: PLW0603 - a thread that is not here may have held it
+    _lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

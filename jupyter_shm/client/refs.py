@@ -68,15 +68,20 @@ class ObjectRef:
     def __reduce__(self) -> tuple[Any, ...]:
         from .travel import send
 
-        self._settle()
+        self.settle()
         return send(self)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Mean an object of the store, before this leaves the process."""
         if self.promise is not None:
-            from .promises import settle
+            from .leaving import settle
 
             settle(self)
+
+    def mean(self, other: ObjectRef) -> None:
+        """Show the object that another reference means."""
+        if self.store != other.store or self.id != other.id:
+            self.store, self.id, self.name, self.version = other.store, other.id, other.name, other.version
 
     def __copy__(self) -> ObjectRef:
         return self

@@ -13,7 +13,6 @@ from typing import Any
 
 from ..errors import ObjectNotFoundError, ShmError
 from . import asking
-from .promises import came_back, settle
 from .refs import ObjectRef
 from .session import Session, open_sessions
 
@@ -41,6 +40,8 @@ def receive(store: int, store_name: str, id: int, name: str, version: int) -> Ob
         name: As in the reference.
         version: The same.
     """
+    from .leaving import came_back
+
     ours = came_back(store, id)
     if ours is not None:
         return ours
@@ -95,8 +96,7 @@ class Luggage:
 
 
 def _note(refs: list[ObjectRef], ref: ObjectRef) -> Taken:
-    if ref.promise is not None:
-        settle(ref)
+    ref.settle()
     refs.append(ref)
     return _taken(ref, session_of(ref.store))
 

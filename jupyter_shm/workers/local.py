@@ -249,6 +249,9 @@ class LocalEngine:
             elif promise is not None and promise.failure is not None:
                 task.fail(promise.failure)  # type: ignore[arg-type]
                 return
+        # Those inside of arguments arrive as references.  Who gets one in a worker blocks that worker; if all did, what
+        # they wait for would never run.  So they are waited for, too, but how they end is not our business.
+        needs.update(self._end_of(ref.promise) for ref in task.kept if ref.promise and not ref.promise.is_kept)
         task.number = number = self._number()
         self._tasks[number] = task
         for promise in task.promises:
@@ -265,6 +268,12 @@ class LocalEngine:
         if number is None:
             number = self._numbers[promise] = self._number()
             promise.on_kept(lambda kept: self.leave(self._kept_elsewhere, kept))
+        return number
+
+    def _end_of(self, promise: Promise) -> int:
+        """A number that is settled when a promise is kept, also with a failure."""
+        number = self._number()
+        promise.on_kept(lambda _: self.leave(lambda: self._do(self._graph.settled(number))))
         return number
 
     def numbers_of(self, promises: list[Promise]) -> list[int]:

@@ -244,15 +244,6 @@ def test_results_can_be_awaited(workers):
     shm.put(1, "go")
 
 
-def test_a_pending_reference_does_not_leave_the_process(workers):
-    ref = wait_for_name.remote("go")
-
-    with pytest.raises((errors.PendingRefError, errors.UnpicklableError), match="not there yet"):
-        shm.put([ref])
-    shm.put(1, "go")
-    shm.get(ref)
-
-
 def test_the_number_of_workers_can_be_changed_while_tasks_run(workers):
     slow = wait_for_name.remote("go", 1)
     shm.init(workers=1)
