@@ -89,7 +89,7 @@ def forward(session: Session, ref: ObjectRef, other: ObjectRef) -> None:
         raise InvalidArgumentError(
             f"{other!r} is no reference to an anonymous object of this store; fulfil with its value"
         )
-    _make_packed(session, ref, pack_forward(), Luggage(other))
+    _make_packed(session, ref, pack_forward(other.id), Luggage(other))
 
 
 def fail(session: Session, ref: ObjectRef, error: BaseException) -> None:

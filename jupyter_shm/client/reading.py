@@ -9,10 +9,10 @@ import numpy as np
 from ..errors import DeserializeError, InvalidModeError, ProtocolError
 from ..protocol.messages import ObjectFacts
 from ..serial.dtypes import dtype_from
-from ..serial.meta import FAILURE, FORWARD, NDARRAY, Meta, decode_meta
+from ..serial.meta import NDARRAY, PICKLE, Meta, decode_meta
 from ..serial.unpack import copy_out, unpack
 from ..tables.layout import DYING, LIVE, SPILLED, SPILLING, generation_of, slot_of
-from ..tables.prefix import HEAD_SIZE, description_start, find_description, read_contained, read_head, read_label
+from ..tables.prefix import HEAD_SIZE, description_start, find_description, read_head, read_label
 from .again import show
 from .heap import Heap, Root
 from .kinds import FIRST_LOOK, LARGE, known_array, remember
@@ -25,20 +25,6 @@ they were."""
 
 MODES = ("r", "c")
 """Read modes, named as numpy's ``mmap_mode``: a read-only view; a private copy-on-write view."""
-
-_OUTCOMES = frozenset((FORWARD, FAILURE))
-
-
-class Forwarded(Exception):  # noqa: N818 - it says where to go on
-    """The object stands for another one.  Never leaves the package.
-
-    Attributes:
-        id: Of that one, which lives as long as a lease on this one is held.
-    """
-
-    def __init__(self, id: int) -> None:
-        super().__init__(id)
-        self.id = id
 
 
 def read(leases: Leases, leased: Leased, mode: str, copy: bool, key: str | int | None = None) -> Any:
@@ -54,7 +40,7 @@ def read(leases: Leases, leased: Leased, mode: str, copy: bool, key: str | int |
     Raises:
         InvalidModeError: This type cannot be read in this mode.
         DeserializeError: It cannot be rebuilt here.
-        Forwarded: It stands for another one.
+        Forwarded: It stands for another one, which lives as long as the lease is held.
         Exception: It stands for this one, which was raised where it was to be made.
     """
     is_view = mode == "r" and not copy
@@ -69,32 +55,20 @@ def read(leases: Leases, leased: Leased, mode: str, copy: bool, key: str | int |
         if array is not None:
             remember(heap, leased, meta, array)
             return array
-    if meta.kind in _OUTCOMES:
-        raise _outcome(heap, meta, leased, start)
     publisher = _publisher(leased) if meta.by_value else ""
     if copy:
         return copy_out(meta, _parts(heap, meta, leased, start), publisher)
     if mode == "r":
         return unpack(meta, _parts(heap, meta, leased, start), publisher)
-    if meta.kind != NDARRAY:
+    if meta.kind == PICKLE:
         raise InvalidModeError(
             f"mode='c' gives a private copy-on-write view of an ndarray; {_named(leased)} is a {meta.type}. Use "
             "copy=True for a private copy."
         )
+    if meta.kind != NDARRAY:
+        return unpack(meta, _parts(heap, meta, leased, start))  # which says what it is
     source, offset, nbytes = meta.parts[0]
     return unpack(meta, [leases.private(leased, offset if source else start + offset, nbytes)])
-
-
-def _outcome(heap: Heap, meta: Meta, leased: Leased, start: int) -> Exception:
-    """What is to be raised where an object is no value."""
-    if meta.kind == FORWARD and leased.record.contained:
-        return Forwarded(read_contained(_bytes(leased), leased.record.contained)[0])
-    parts = _parts(heap, meta, leased, start)
-    if meta.kind == FORWARD or not parts:
-        return DeserializeError(f"{_named(leased)} cannot be read: it stands for nothing. Make it again.")
-    from ..serial.outcome import unpack_failure
-
-    return unpack_failure(parts)
 
 
 def _array(

@@ -20,6 +20,7 @@ from ..linux.runtime import store_name
 from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..serial.pack import pack
+from ..serial.unpack import Forwarded
 from ..sizes import format_size, parse_size
 from . import asking, listing, promises, publishing, reading, waiting
 from .again import again
@@ -195,7 +196,7 @@ class Store(Terms, Events, PackedPuts):
                     return default
             try:
                 return reading.read(session.leases, leased, mode, copy, leased.id if name is None else key)
-            except reading.Forwarded as forwarded:
+            except Forwarded as forwarded:
                 # It is contained in the one that is leased now, and lives as long.
                 key = ObjectRef(session.welcome.store, forwarded.id, "", 1, lease=leased)
 

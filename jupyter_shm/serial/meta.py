@@ -14,7 +14,7 @@ from ..errors import DeserializeError
 NDARRAY = "ndarray"  # one part: the elements in the order of `array.order`
 PICKLE = "pickle"  # part 0 is the pickle stream, the others are its out-of-band buffers in order
 
-FORWARD = "forward"  # no parts: it stands for the one object that it contains
+FORWARD = "forward"  # part 0 is the id, a word, of the object that it stands for, and contains
 FAILURE = (
     "failure"  # part 0 is text; part 1, if there is one, the pickle stream of an exception, the others its buffers
 )

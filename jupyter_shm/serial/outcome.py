@@ -8,17 +8,32 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteError, RemoteTraceback, UnpicklableError
-from .meta import FAILURE, FORWARD
+from .meta import FAILURE, FORWARD, Meta
 from .pack import Packed, pack, type_name
-from .unpack import Part
+from .unpack import Forwarded, Part
 
 if TYPE_CHECKING:
     from .pickler import Reducers
 
 
-def pack_forward() -> Packed:
-    """An object that stands for another one, which it contains."""
-    return Packed(FORWARD, "jupyter_shm.ObjectRef", None, None, None, "", False, [])
+def pack_forward(id: int) -> Packed:
+    """An object that stands for another one, which it is to contain.
+
+    Args:
+        id: Of that one.
+    """
+    word = memoryview(id.to_bytes(8, "little"))
+    return Packed(FORWARD, "jupyter_shm.ObjectRef", None, None, None, "", False, [word])
+
+
+def outcome(meta: Meta, parts: Sequence[Part]) -> Exception:
+    """What is to be raised for an object that is no value.
+
+    Args:
+        meta: Of kind ``FORWARD`` or ``FAILURE``.
+        parts: One for each entry of ``meta.parts``, at least one.
+    """
+    return Forwarded(int.from_bytes(bytes(parts[0]), "little")) if meta.kind == FORWARD else unpack_failure(parts)
 
 
 def pack_failure(error: BaseException, own: Reducers | None = None) -> Packed:

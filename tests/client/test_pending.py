@@ -350,6 +350,19 @@ def test_it_comes_back_as_the_same_reference(store):
     assert [store.get(one) for one in copies] == [1, 1, 1]
 
 
+def test_who_takes_it_again_while_the_last_one_lets_go_has_it(store):
+    ref, leases = pend(store.session), store.session.leases
+    with leases.lock:  # so what ends is noted, and worked off later
+        ref.lease = None
+        ref.lease = leases.hold(ref.id)
+    leases.drain()
+
+    fulfil(store.session, ref, 1)
+
+    assert len(store.info(ref).holders) == 1
+    assert store.get(ref) == 1
+
+
 def test_what_nobody_refers_to_is_not_there(store):
     ref = pend(store.session)
     made = pend(store.session)
