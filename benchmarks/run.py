@@ -13,6 +13,7 @@ from .restarts import restarts
 from .session import PeerError, session
 from .slices import slices
 from .startup import startup
+from .tasks import tasks
 from .venvs import UnavailableError, interpreter
 
 BUDGET = 300.0
@@ -76,6 +77,9 @@ def run(others: list[Kind], plan: Plan, objects: int) -> Results:
     _measure(OURS, "startup", startup(plan), results)
     _measure(OURS, "slices", slices(plan), results)
     _measure(OURS, "restarts", _restarts(plan, objects), results)
+    say("tasks")
+    for whose, figure in tasks(plan, [kind.name for kind in others if "" not in results.reasons[kind.name]]):
+        results.figures[whose].update([figure])
     return results
 
 
