@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,5 @@ def main(name: str, nbytes: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    from . import tasks as module  # so that the functions have a home that workers can import
-
-    module.main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    # Not this module, which is called ``__main__`` now: workers import the functions from where they are at home.
+    import_module("benchmarks.tasks").main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
