@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .client.store import Store
     from .errors import ShmError
     from .magics import load_ipython_extension, unload_ipython_extension
+    from .workers.actors import kill, method
     from .workers.remote import as_completed, cancel, init, remote, shutdown
 
 __version__ = "0.1.0"
@@ -59,6 +60,8 @@ _HOMES = {
     "as_completed": "workers.remote",
     "cancel": "workers.remote",
     "init": "workers.remote",
+    "kill": "workers.actors",
+    "method": "workers.actors",
     "remote": "workers.remote",
     "shutdown": "workers.remote",
     "load_ipython_extension": "magics",
@@ -82,8 +85,10 @@ __all__ = [
     "get",
     "info",
     "init",
+    "kill",
     "list",
     "load_ipython_extension",
+    "method",
     "pin",
     "put",
     "remote",

@@ -252,6 +252,12 @@ class WorkerDiedError(ShmError):
     default_reason = "worker-died"
 
 
+class ActorDiedError(ShmError):
+    """The actor has ended, and its state with it: by ``shm.kill``, the end of the workers, or because its process died."""
+
+    default_reason = "actor-died"
+
+
 class CancelledError(ShmError):
     """The task was cancelled, or the workers were shut down before it had ended."""
 

@@ -108,6 +108,7 @@ class Worker:
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._codes: dict[bytes, Parcel] = {}
         self._kept: dict[int, list[ObjectRef]] = {}
+        self._actor: Any = None
         self.printer = Printer(self._print)
         self.on_kept: Callable[[Kept], None] = lambda _: None
         threading.Thread(target=self._end_with_submitter, name="jupyter-shm-submitter", daemon=True).start()
@@ -193,10 +194,18 @@ class Worker:
             self._number = outer
 
     def _call(self, call: Call) -> tuple[list[Parcel], list[ObjectRef]]:
+        if call.actor and call.method:
+            return carry_out(call, getattr(self._actor, call.method))
         function = self._functions.get(call.digest)
         if function is None:
             function = self._functions[call.digest] = functions.load(self._codes.pop(call.digest))
-        return carry_out(call, function)
+        return carry_out(call, self._maker_of_actor(function) if call.actor else function)
+
+    def _maker_of_actor(self, kind: Callable[..., Any]) -> Callable[..., Any]:
+        def make(*args: Any, **kwargs: Any) -> None:
+            self._actor = kind(*args, **kwargs)
+
+        return make
 
     def _print(self, is_error: bool, text: str) -> None:
         with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ import traceback
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from ..errors import ShmError, TaskError, WorkerDiedError
+from ..errors import ActorDiedError, ShmError, TaskError, WorkerDiedError
 from .messages import Trouble
 
 
@@ -112,6 +112,16 @@ def died(name: str, how: str = "", *, is_stillborn: bool = False) -> TaskFailure
             "or the task ended its process. @shm.remote(retries=1) runs such a task again."
         )
     )
+
+
+def actor_died(what: str, why: str) -> TaskFailure:
+    """An actor is gone.
+
+    Args:
+        what: A call of it, or itself, for people.
+        why: The same.
+    """
+    return failure(ActorDiedError(f"{what} cannot be answered: the actor is gone, {why}. Its state went with it."))
 
 
 def cancelled(name: str, why: str = "was cancelled") -> TaskFailure:
