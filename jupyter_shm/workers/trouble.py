@@ -121,7 +121,7 @@ def actor_died(what: str, why: str) -> TaskFailure:
         what: A call of it, or itself, for people.
         why: The same.
     """
-    return failure(ActorDiedError(f"{what} cannot be answered: the actor is gone, {why}. Its state went with it."))
+    return failure(ActorDiedError(f"{what} is not answered, for its actor is gone, and the state with it: {why}."))
 
 
 def cancelled(name: str, why: str = "was cancelled") -> TaskFailure:

@@ -158,7 +158,11 @@ class Troupe:
         """The process of an actor is gone."""
         found = self._engine.bury(number, lane)  # answers that had come are taken in here
         if found is not None and number in self._actors:
-            self._end(number, f"its process has ended{found[1]}")
+            self._end(
+                number,
+                f"its process has ended{found[1]}. It ran out of memory, crashed in compiled code, or a method ended it. "
+                "Make a new actor",
+            )
 
     def _end(self, number: int, why: TaskFailure | str) -> None:
         """From now on all calls of an actor fail."""
@@ -169,7 +173,7 @@ class Troupe:
             task.fail(self._reason(task, why))
 
     def _failure(self, task: Task) -> TaskFailure:
-        return self._reason(task, self._gone.get(task.actor, "it has ended"))
+        return self._reason(task, self._gone.get(task.actor, "nobody had its handle any more"))
 
     def _reason(self, task: Task, why: TaskFailure | str) -> TaskFailure:
         return why if isinstance(why, TaskFailure) else trouble.actor_died(task.name, why)
