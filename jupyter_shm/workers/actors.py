@@ -164,6 +164,12 @@ class ActorHandle:
     def __repr__(self) -> str:
         return f"<actor {self._post.name}>"
 
+    def __copy__(self) -> ActorHandle:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> ActorHandle:
+        return self
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActorHandle) and other._post.number == self._post.number
 

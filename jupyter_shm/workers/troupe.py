@@ -54,6 +54,7 @@ class Troupe:
     def __init__(self, engine: LocalEngine) -> None:
         self._engine = engine
         self._actors: dict[int, Actor] = {}
+        self._calls: dict[Promise, Task] = {}  # of all that have not ended
         self._gone: dict[int, TaskFailure | str] = {}  # those that ended before they were dismissed: why
 
     def __contains__(self, number: int) -> bool:
@@ -68,6 +69,7 @@ class Troupe:
             task.fail(self._failure(task))
             return
         actor.calls.append(task)
+        self._calls.update(dict.fromkeys(task.promises, task))
         for _, ref in task.refs:
             if ref.promise is not None and not ref.promise.is_kept:
                 ref.promise.on_kept(lambda _: self._engine.leave(self._go_on, task.actor))
@@ -75,6 +77,7 @@ class Troupe:
 
     def ended(self, worker: Worker, task: Task, failure: TaskFailure | None) -> None:
         """A call has been answered."""
+        self._forget(task)
         actor = self._actors.get(worker.number)
         if actor is None:
             return
@@ -87,14 +90,10 @@ class Troupe:
 
     def cancel(self, promise: Promise) -> None:
         """Give a call up.  One that has begun goes on, for its actor's state is worth more; but nobody is told."""
-        for actor in self._actors.values():
-            for task in [*actor.calls, *([actor.running] if actor.running else [])]:
-                if promise in task.promises:
-                    if task is not actor.running and task.method:
-                        actor.calls.remove(task)
-                    task.fail(trouble.cancelled(task.name))
-                    self._go_on(task.actor)
-                    return
+        task = self._calls.get(promise)
+        if task is not None:
+            self._fail(task, trouble.cancelled(task.name))
+            self._go_on(task.actor)
 
     def dismiss(self, number: int, now: bool) -> None:
         """An actor is wanted no more: it ends when all its calls have; or now."""
@@ -128,18 +127,24 @@ class Troupe:
         actor = self._actors.get(number)
         if actor is None or actor.running is not None:
             return
-        while actor.calls and all(ref.promise is None or ref.promise.is_kept for _, ref in actor.calls[0].refs):
-            task = actor.calls.popleft()
+        while actor.calls:
+            task = actor.calls[0]
+            is_cancelled = task.promises[0] not in self._calls and task.method
+            if not is_cancelled and any(ref.promise is not None and not ref.promise.is_kept for _, ref in task.refs):
+                return
+            actor.calls.popleft()
+            if is_cancelled:
+                continue
             failure = self._give(actor, task)
             if failure is None:
                 actor.running = task
                 return
-            task.fail(failure)
+            self._fail(task, failure)
             if not task.method:
                 self._end(number, failure)
                 actor.worker.lane.kill()
                 return
-        if actor.is_dismissed and not actor.calls:
+        if actor.is_dismissed:
             del self._actors[number]
             self._engine.retire(number)
 
@@ -170,7 +175,15 @@ class Troupe:
         if not actor.is_dismissed:
             self._gone[number] = why
         for task in [*([actor.running] if actor.running else []), *actor.calls]:
-            task.fail(self._reason(task, why))
+            self._fail(task, self._reason(task, why))
+
+    def _fail(self, task: Task, failure: TaskFailure) -> None:
+        self._forget(task)
+        task.fail(failure)
+
+    def _forget(self, task: Task) -> None:
+        for promise in task.promises:
+            self._calls.pop(promise, None)
 
     def _failure(self, task: Task) -> TaskFailure:
         return self._reason(task, self._gone.get(task.actor, "nobody had its handle any more"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
 import os
@@ -99,6 +100,11 @@ def make_one(start):
 @shm.remote
 def make_and_give(start):
     return [Counter.remote(start)]
+
+
+@shm.remote
+def kill_actor(counter):
+    shm.kill(counter)
 
 
 def exit_at_once():
@@ -279,6 +285,7 @@ def test_slips_are_told_what_they_are(workers):
         shm.kill(3)
     with pytest.raises(errors.UnpicklableError):
         counter.add.remote(threading.Lock())
+    assert copy.deepcopy(counter) is counter
     assert repr(counter) == "<actor Counter>"
     assert repr(counter.add) == "<method add of <actor Counter>>"
     assert "add" in dir(counter)
@@ -343,6 +350,38 @@ def test_a_queued_call_can_be_cancelled_and_one_that_has_begun_goes_on_unheard(w
             shm.get(ref, timeout=30)
     shm.put(1, "go")
     assert shm.get(last) == 1
+
+
+def test_an_interrupt_ends_the_wait_and_the_actor_goes_on_with_its_state(workers):
+    counter = Counter.remote(3)
+    shm.get(counter.add.remote())
+    busy, queued = counter.wait_for.remote("go"), counter.add.remote(50)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        shm.get([busy, queued])
+
+    shm.put(1, "go")
+    assert shm.get(counter.add.remote()) == 5
+
+
+def test_many_calls_are_cancelled_at_once_and_the_line_goes_on(workers):
+    counter = Counter.remote()
+    busy, queued = counter.wait_for.remote("go"), [counter.add.remote() for _ in range(2000)]
+    last = counter.add.remote()
+    for ref in queued[::-1]:
+        shm.cancel(ref)
+    shm.put(1, "go")
+
+    assert shm.get([busy, last]) == [0, 1]
+
+
+def test_a_cancelled_call_that_waits_for_a_reference_holds_up_nobody(workers):
+    counter = Counter.remote()
+    waiting = counter.add.remote(square.remote(Counter.remote().wait_for.remote("never")))
+    last = counter.add.remote(1)
+    shm.cancel(waiting)
+
+    assert shm.get(last, timeout=30) == 1
 
 
 def test_many_actors_come_and_go_and_leave_no_process(workers):
@@ -436,6 +475,13 @@ def test_a_task_gives_back_the_handle_of_an_actor_that_it_made(workers):
     assert shm.get(counter.add.remote()) == 8
     shm.kill(counter)
     died(counter.add.remote())
+
+
+def test_a_task_can_end_an_actor(workers):
+    counter = Counter.remote()
+    shm.get(kill_actor.remote(counter))
+
+    assert "shm.kill" in died(counter.add.remote())
 
 
 def test_a_handle_that_comes_back_is_the_same_actor(workers):
