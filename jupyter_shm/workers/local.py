@@ -22,7 +22,7 @@ from . import trouble
 from .errands import Errands
 from .graph import CANCELLED, DIED, Action, Fail, Graph, Kill, Recall, Retire, Start, Submit
 from .lane import Lane, settings_for
-from .messages import Answer, Call, Clear, Got, Output, Run
+from .messages import Answer, Call, Clear, Got, Hello, Output, Run
 from .output import Origin
 from .task import Task, value_of
 from .trouble import TaskFailure
@@ -211,6 +211,8 @@ class LocalEngine:
                 origin = worker.origins.get(message.number)
                 if origin is not None:
                     origin.write(message.is_error, message.text)
+            elif isinstance(message, Hello):
+                worker.lane.has_started()
             else:
                 self._errands.heed(worker, message)
         return bool(found)

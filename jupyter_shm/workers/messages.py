@@ -76,6 +76,10 @@ class Kept(msgspec.Struct, tag="k", array_like=True):
     failure: Trouble | None
 
 
+class Hello(msgspec.Struct, tag="h", array_like=True):
+    """The worker has started."""
+
+
 class Answer(msgspec.Struct, tag="a", array_like=True):
     """A task has ended.
 
@@ -169,12 +173,12 @@ class Dismiss(msgspec.Struct, tag="d", array_like=True):
 
 
 ToWorker: TypeAlias = "Run | Got | Kept | Clear"
-FromWorker: TypeAlias = "Answer | Output | Ask | Await | Forget | Cancel | Dismiss"
+FromWorker: TypeAlias = "Hello | Answer | Output | Ask | Await | Forget | Cancel | Dismiss"
 
 _LENGTH = struct.Struct("<I")
 _encoder = msgspec.msgpack.Encoder()
 _to_worker = msgspec.msgpack.Decoder(Run | Got | Kept | Clear)
-_from_worker = msgspec.msgpack.Decoder(Answer | Output | Ask | Await | Forget | Cancel | Dismiss)
+_from_worker = msgspec.msgpack.Decoder(Hello | Answer | Output | Ask | Await | Forget | Cancel | Dismiss)
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:

@@ -22,7 +22,7 @@ from ..client.refs import ObjectRef
 from ..errors import InvalidArgumentError
 from . import functions, messages
 from .board import Board
-from .messages import Answer, Call, Clear, Got, Inbox, Kept, Output, Run
+from .messages import Answer, Call, Clear, Got, Hello, Inbox, Kept, Output, Run
 from .output import Printer
 from .trouble import trouble_of
 
@@ -65,6 +65,7 @@ def start(link: Link) -> None:
     from . import relay
 
     relay.install(worker)
+    worker.send(Hello())
 
 
 def serve() -> None:
