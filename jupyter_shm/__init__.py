@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .client.store import Store
     from .errors import ShmError
     from .magics import load_ipython_extension, unload_ipython_extension
+    from .workers.actors import kill, method
     from .workers.executor import Executor
     from .workers.integration import integrate
     from .workers.remote import as_completed, cancel, init, remote, shutdown
@@ -61,6 +62,8 @@ _HOMES = {
     "as_completed": "workers.remote",
     "cancel": "workers.remote",
     "init": "workers.remote",
+    "kill": "workers.actors",
+    "method": "workers.actors",
     "remote": "workers.remote",
     "shutdown": "workers.remote",
     "Executor": "workers.executor",
@@ -88,8 +91,10 @@ __all__ = [
     "info",
     "init",
     "integrate",
+    "kill",
     "list",
     "load_ipython_extension",
+    "method",
     "pin",
     "put",
     "remote",

@@ -61,12 +61,6 @@ class FulfilledError(ShmError):
     default_reason = "fulfilled"
 
 
-class RemoteError(ShmError):
-    """What was to make the object has failed, and its exception cannot be rebuilt here.  The text tells of it."""
-
-    default_reason = "remote"
-
-
 class InvalidNameError(ShmError, ValueError):
     """A name that is empty, longer than 128 bytes of UTF-8, or holds a NUL.  Nothing was stored."""
 
@@ -241,7 +235,10 @@ class RemoteTraceback(Exception):  # noqa: N818 - nobody raises it: it is shown 
 
 
 class TaskError(ShmError):
-    """A task failed in a way that cannot be shown as it was: its exception cannot be pickled, or cannot be rebuilt here."""
+    """What was to make an object failed, and its exception cannot be shown as it was: not pickled, or not rebuilt here.
+
+    The text tells of it.
+    """
 
     default_reason = "task"
 
@@ -250,6 +247,12 @@ class WorkerDiedError(ShmError):
     """The process that ran a task ended before the task did.  What the task had done by then stays done."""
 
     default_reason = "worker-died"
+
+
+class ActorDiedError(ShmError):
+    """The actor has ended, and its state with it: by ``shm.kill``, the end of the workers, or because its process died."""
+
+    default_reason = "actor-died"
 
 
 class CancelledError(ShmError):

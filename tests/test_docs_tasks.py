@@ -19,3 +19,4 @@ def test_the_calls_run_as_they_stand(runtime_folder):
     assert done.returncode == 0, done.stderr
     assert "499999000000.0 [249999500000.0, 250000000000.0]" in done.stdout
     assert "4/4" in done.stderr
+    assert done.stdout.endswith("[11, 12, 13]\n17\n")

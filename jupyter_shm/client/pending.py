@@ -98,7 +98,7 @@ def fail(session: Session, ref: ObjectRef, error: BaseException) -> None:
     Args:
         session: As for ``fulfil``.
         ref: The same.
-        error: Where it cannot be pickled, or not be rebuilt, its text is raised as ``RemoteError``.
+        error: Where it cannot be pickled, or not be rebuilt, its text is raised as ``TaskError``.
 
     Raises:
         ShmError: As ``fulfil``, but never for ``error``.

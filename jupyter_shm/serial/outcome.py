@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RemoteError, RemoteTraceback, UnpicklableError
+from ..errors import RemoteTraceback, TaskError, UnpicklableError
 from .meta import FAILURE, FORWARD, Meta
 from .pack import Packed, pack, type_name
 from .unpack import Forwarded, Part
@@ -59,7 +59,7 @@ def unpack_failure(parts: Sequence[Part]) -> Exception:
         parts: One for each buffer of what ``pack_failure`` gave.
 
     Returns:
-        The exception; ``RemoteError`` with its text where it cannot be rebuilt here, or is none that may be raised
+        The exception; ``TaskError`` with its text where it cannot be rebuilt here, or is none that may be raised
         anywhere, as ``SystemExit`` is.
     """
     text = bytes(parts[0]).decode(errors="replace")
@@ -74,4 +74,4 @@ def unpack_failure(parts: Sequence[Part]) -> Exception:
         raise
     except Exception as fault:
         why = f"; it cannot be rebuilt here ({type(fault).__name__}: {fault})"
-    return RemoteError(f"what was to make this object has failed{why}:\n\n{text}")
+    return TaskError(f"what was to make this object has failed{why}:\n\n{text}")

@@ -49,6 +49,11 @@ def engine() -> Engine:
     return found
 
 
+def current() -> Engine | None:
+    """The one in use, if there is one."""
+    return _engine
+
+
 def start(workers: int | None, *, prepare: bool) -> Engine:
     """Use workers of this process.
 

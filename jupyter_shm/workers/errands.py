@@ -8,11 +8,12 @@ from ..client.parcels import STORED
 from ..client.promises import Promise, promised
 from ..client.refs import ObjectRef
 from .functions import Definition
-from .messages import Ask, Await, Cancel, Forget, Kept
+from .messages import Ask, Await, Cancel, Dismiss, Forget, Kept
 from .task import Task, arrived, parcel_of
 
 if TYPE_CHECKING:
-    from .local import LocalEngine, Worker
+    from .local import LocalEngine
+    from .worker import Worker
 
 
 class Errands:
@@ -41,6 +42,8 @@ class Errands:
         elif isinstance(message, Cancel):
             for promise in self._asked.get((worker.number, message.number), ()):
                 promise.cancel()
+        elif isinstance(message, Dismiss):
+            self._engine.troupe.dismiss(message.actor, message.now)
 
     def end(self, worker: Worker) -> None:
         """A worker is gone: nobody wants what it has submitted."""
@@ -58,7 +61,9 @@ class Errands:
         for where, number, at in ask.needs:
             refs.append((where, promised(self._asked[worker.number, number][at])))
         definition = self._definitions[known]
-        task = Task(call.name, definition, call.arguments, _held(call.arguments), refs, call.returns, ask.retries)
+        kept = _held(call.arguments) + definition.kept
+        task = Task(call.name, definition, call.arguments, kept, refs, call.returns, ask.retries)
+        task.actor, task.method = call.actor, call.method
         task.origin = next(reversed(worker.origins.values()), None)
         promises = self._asked[worker.number, ask.number] = task.promise(self._engine.cancel)
         promises[-1].on_kept(lambda _: self._tell(worker, ask.number, promises))

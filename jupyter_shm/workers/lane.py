@@ -11,6 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from multiprocessing import util
 from typing import Any
 
 from . import running
@@ -69,6 +70,22 @@ class Lane:
         self._sock.setblocking(False)
         self._thread = self._executor._executor_manager_thread  # noqa: SLF001 - a shutdown that does not wait loses it
         self._future.add_done_callback(lambda _: on_end(self))
+
+    def has_started(self) -> None:
+        """The worker has said so: then it has loky's semaphores, and nobody needs their names any more.
+
+        They stand in /dev/shm.  loky has a process that takes them away when we die; but who kills a kernel kills its whole
+        group, and that process with it.
+        """
+        from loky.backend.synchronize import SemLock
+
+        with contextlib.suppress(AttributeError, KeyError):  # another loky keeps them elsewhere: they go when it ends
+            executor = self._executor
+            holders = [executor, executor._call_queue, executor._result_queue, *executor._processes.values()]  # noqa: SLF001
+            locks = {id(one) for holder in holders for one in vars(holder).values() if isinstance(one, SemLock)}
+            for last_duty in list(util._finalizer_registry.values()):  # type: ignore[attr-defined]  # noqa: SLF001
+                if last_duty._weakref is not None and id(last_duty._weakref()) in locks:  # noqa: SLF001
+                    last_duty()
 
     def fileno(self) -> int:
         """Of the socket."""

@@ -22,13 +22,12 @@ from . import trouble
 from .errands import Errands
 from .graph import CANCELLED, DIED, Action, Fail, Graph, Kill, Recall, Retire, Start, Submit
 from .lane import Lane, settings_for
-from .messages import Answer, Call, Clear, Got, Output, Run
+from .messages import Answer, Call, Clear, Got, Hello, Output, Run
 from .output import Origin
 from .task import Task, value_of
 from .trouble import TaskFailure
-
-HUNG_UP = 0.5
-"""Seconds after which a worker is killed that has hung up, and has not ended."""
+from .troupe import Troupe
+from .worker import HUNG_UP, Worker
 
 STILLBORN = 3
 """Workers in a row that end before they do anything: then their tasks fail."""
@@ -39,31 +38,6 @@ KNOWN = 64
 ERROR_OF_OURS = "the engine of the tasks goes on after an error of its own"
 
 _log = logging.getLogger("jupyter_shm")
-
-
-class Worker:
-    """A lane, and what it was given.
-
-    Args:
-        number: Of the lane in the graph.
-        lane: Its process.
-
-    Attributes:
-        tasks: By their number there, the tasks that it was given and that have not ended.
-        last: The number that was given last.
-        known: Digests of the functions that it knows.
-        origins: By number, where the output of tasks goes.
-    """
-
-    __slots__ = ("known", "lane", "last", "number", "origins", "tasks")
-
-    def __init__(self, number: int, lane: Lane) -> None:
-        self.number = number
-        self.lane = lane
-        self.tasks: dict[int, Task] = {}
-        self.last = 0
-        self.known: set[bytes] = set()
-        self.origins: dict[int, Origin] = {}
 
 
 class LocalEngine:
@@ -77,6 +51,7 @@ class LocalEngine:
 
     def __init__(self, width: int, threads: int, at_exit: Callable[[], None]) -> None:
         self.width = width
+        self.home = os.getpid()
         self._env = settings_for(threads)
         self._at_exit = at_exit
         self._graph = Graph(width)
@@ -93,6 +68,7 @@ class LocalEngine:
         self._is_doing = False
         self._next = 1
         self._errands = Errands(self)
+        self.troupe = Troupe(self)
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_awake = False
         self._is_over = False
@@ -114,6 +90,11 @@ class LocalEngine:
     def cancel(self, promise: Promise) -> None:
         """Give a task up."""
         self.leave(self._cancel, promise)
+
+    def dismiss(self, actor: int, *, now: bool) -> None:
+        """An actor is wanted no more; ``now``: whatever it does."""
+        if not self._is_over:
+            self.leave(self.troupe.dismiss, actor, now)
 
     def resize(self, width: int, threads: int) -> None:
         """From now on use so many workers; those that are at work end with their task."""
@@ -142,6 +123,7 @@ class LocalEngine:
         self._poll.close()
         os.close(self._bell)
         failure = trouble.cancelled("a task of the process that this one was forked from", "cannot be waited for here")
+        self.troupe.stop("the process that made it is the one that this one was forked from")
         for task in [*self._tasks.values(), *(args[0] for what, args in self._inbox if what == self.add)]:
             task.fail(failure)
 
@@ -226,6 +208,8 @@ class LocalEngine:
                 origin = worker.origins.get(message.number)
                 if origin is not None:
                     origin.write(message.is_error, message.text)
+            elif isinstance(message, Hello):
+                worker.lane.has_started()
             else:
                 self._errands.heed(worker, message)
         return bool(found)
@@ -241,6 +225,9 @@ class LocalEngine:
 
     def add(self, task: Task) -> None:
         """A task was submitted."""
+        if task.actor:
+            self.troupe.add(task)
+            return
         needs: set[int] = set()
         for _, ref in task.refs:
             promise = ref.promise
@@ -249,9 +236,7 @@ class LocalEngine:
             elif promise is not None and promise.failure is not None:
                 task.fail(promise.failure)  # type: ignore[arg-type]
                 return
-        # Those inside of arguments arrive as references.  Who gets one in a worker blocks that worker; if all did, what
-        # they wait for would never run.  So they are waited for, too, but how they end is not our business.
-        needs.update(self._end_of(ref.promise) for ref in task.kept if ref.promise and not ref.promise.is_kept)
+        needs.update(map(self._end_of, task.pending_inside))
         task.number = number = self._number()
         self._tasks[number] = task
         for promise in task.promises:
@@ -276,10 +261,6 @@ class LocalEngine:
         promise.on_kept(lambda _: self.leave(lambda: self._do(self._graph.settled(number))))
         return number
 
-    def numbers_of(self, promises: list[Promise]) -> list[int]:
-        """Of those tasks that have not ended."""
-        return [self._numbers[promise] for promise in promises if promise in self._numbers]
-
     def _kept_elsewhere(self, promise: Promise) -> None:
         number = self._numbers.pop(promise)
         if promise.failure is None:
@@ -292,6 +273,8 @@ class LocalEngine:
         number = self._numbers.get(promise)
         if number in self._tasks:
             self._do(self._graph.cancel(number))
+        else:
+            self.troupe.cancel(promise)
 
     def _answered(self, worker: Worker, answer: Answer) -> None:
         task = worker.tasks.pop(answer.number, None)
@@ -305,14 +288,18 @@ class LocalEngine:
             except Exception as error:  # the store is gone, and with it the result
                 failure = TaskFailure(trouble.trouble_of(error))
         if failure is not None:
-            self._failures[task.number] = failure
             task.fail(failure)
-        self._forget(task)
         if answer.is_kept:
             self.send(worker, Got(answer.number))
         for number in [number for number in worker.origins if number < answer.number]:
             if number not in worker.tasks:
                 del worker.origins[number]
+        if task.actor:
+            self.troupe.ended(worker, task, failure)
+            return
+        if failure is not None:
+            self._failures[task.number] = failure
+        self._forget(task)
         self._do(self._graph.ended(worker.number, task.number, well=failure is None))
 
     def _forget(self, task: Task) -> None:
@@ -322,10 +309,13 @@ class LocalEngine:
 
     def awaited(self, worker: Worker, promises: list[Promise], *, is_over: bool) -> None:
         """The task of a worker waits for some of its own, or does so no more."""
+        if worker.number in self.troupe:
+            return  # what it waits for is done by others
         if is_over:
             self._do(self._graph.resumes(worker.number))
         else:
-            self._do(self._graph.waits(worker.number, self.numbers_of(promises)))
+            numbers = [self._number_of(promise) for promise in promises if not promise.is_kept]
+            self._do(self._graph.waits(worker.number, numbers))
 
     # --- what the graph wants ---------------------------------------------------------------------------------------
 
@@ -356,7 +346,7 @@ class LocalEngine:
                 self._workers[action.lane].lane.kill()
         elif isinstance(action, Retire):
             if action.lane in self._workers:
-                self._retire(self._workers.pop(action.lane))
+                self.retire(action.lane)
         else:
             self._agenda += action()
 
@@ -364,6 +354,17 @@ class LocalEngine:
         worker = self._workers.get(lane)
         if worker is None:
             return  # it could not be started, and its end is on its way
+        try:
+            self.give(worker, task)
+        except Exception as error:
+            self._failures[task.number] = failure = TaskFailure(trouble.trouble_of(error))
+            task.fail(failure)
+            self._forget(task)
+            self._agenda.append(partial(self._graph.ended, lane, task.number, well=False))
+
+    def give(self, worker: Worker, task: Task) -> None:
+        """Have a worker run a task; an exception says why it cannot be sent there."""
+        values = [(where, value_of(ref)) for where, ref in task.refs]
         worker.last += 1
         number, definition = worker.last, task.definition
         code = None
@@ -373,15 +374,7 @@ class LocalEngine:
                 self.send(worker, Clear())
             worker.known.add(definition.digest)
             code = definition.code
-        try:
-            values = [(where, value_of(ref)) for where, ref in task.refs]
-        except Exception as error:
-            self._failures[task.number] = failure = TaskFailure(trouble.trouble_of(error))
-            task.fail(failure)
-            self._forget(task)
-            self._agenda.append(partial(self._graph.ended, lane, task.number, well=False))
-            return
-        call = Call(task.name, definition.digest, code, task.arguments, values, task.returns)
+        call = Call(task.name, definition.digest, code, task.arguments, values, task.returns, task.actor, task.method)
         worker.tasks[number] = task
         if task.origin is not None:
             worker.origins[number] = task.origin
@@ -409,16 +402,25 @@ class LocalEngine:
 
     def _start(self, number: int) -> None:
         try:
-            lane = Lane(self._env, lambda lane: self.leave(self._ended, number, lane))
-            # Each executor has loky wait at exit for its tasks, which may take for ever.  What is registered last is
-            # called first; so this is said again each time, too.
-            threading._register_atexit(self._at_exit)  # type: ignore[attr-defined]  # noqa: SLF001
+            self.open(number, self._ended)
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             self.leave(self._not_started, number, why)
-            return
+
+    def open(self, number: int, on_end: Callable[[int, Lane], None]) -> Worker:
+        """Start a worker.
+
+        Args:
+            number: Its own.
+            on_end: Called in this thread when its process is gone; it has to call ``bury``.
+        """
+        lane = Lane(self._env, lambda lane: self.leave(on_end, number, lane))
+        # Each executor has loky wait at exit for its tasks, which may take for ever.  What is registered last is
+        # called first; so this is said again each time, too.
+        threading._register_atexit(self._at_exit)  # type: ignore[attr-defined]  # noqa: SLF001
         worker = self._workers[number] = self._by_fd[lane.fileno()] = Worker(number, lane)
         self._poll.register(worker.lane, select.EPOLLIN)
+        return worker
 
     def _not_started(self, number: int, why: str) -> None:
         """A worker was never there; nor will the next one be, so its tasks fail."""
@@ -427,24 +429,37 @@ class LocalEngine:
 
     def _ended(self, number: int, lane: Lane) -> None:
         """The process of a worker is gone."""
+        worker = self._workers.get(number)
+        begun: list[int] = []
+        found = self.bury(number, lane)
+        if worker is not None and found is not None:
+            last, how = found
+            begun = self._begun(worker, last)
+            self._why = partial(trouble.died, how=how, is_stillborn=not last)
+        self._do(self._graph.died(number, begun))
+
+    def bury(self, number: int, lane: Lane) -> tuple[int, str] | None:
+        """The process of a worker is gone: take in what it had told, and let go of it.
+
+        Returns:
+            The last task that it had begun, and how it ended, for people; ``None``: it was to end.
+        """
         if lane in self._retired:
             self._retired.discard(lane)
             lane.close()
         worker = self._workers.get(number)
-        begun: list[int] = []
-        if worker is not None:
-            while self._receive(worker):
-                pass  # what it had told before
-            self._hung.pop(number, None)
-            del self._workers[number]
-            if self._by_fd.pop(worker.lane.fileno(), None) is not None:
-                self._poll.unregister(worker.lane)
-            last = worker.lane.board.recall(worker.last)
-            begun = self._begun(worker, last)
-            self._why = partial(trouble.died, how=worker.lane.how_it_ended(), is_stillborn=not last)
-            worker.lane.close()
-            self._errands.end(worker)
-        self._do(self._graph.died(number, begun))
+        if worker is None:
+            return None
+        while self._receive(worker):
+            pass  # what it had told before
+        self._hung.pop(number, None)
+        del self._workers[number]
+        if self._by_fd.pop(worker.lane.fileno(), None) is not None:
+            self._poll.unregister(worker.lane)
+        last, how = worker.lane.board.recall(worker.last), worker.lane.how_it_ended()
+        worker.lane.close()
+        self._errands.end(worker)
+        return last, how
 
     def _begun(self, worker: Worker, last: int) -> list[int]:
         begun = [task.number for number, task in worker.tasks.items() if number <= last]
@@ -454,7 +469,9 @@ class LocalEngine:
                 return [task.number for task in worker.tasks.values()]
         return begun
 
-    def _retire(self, worker: Worker) -> None:
+    def retire(self, number: int) -> None:
+        """Have a worker end that has nothing to do."""
+        worker = self._workers.pop(number)
         if self._by_fd.pop(worker.lane.fileno(), None) is not None:
             self._poll.unregister(worker.lane)
         self._errands.end(worker)
@@ -468,6 +485,7 @@ class LocalEngine:
     def _stop(self) -> None:
         for task in list(self._tasks.values()):
             task.fail(trouble.cancelled(task.name, "was cancelled: the workers were shut down"))
+        self.troupe.stop("it ended with shm.shutdown() or the interpreter")
         for worker in self._workers.values():
             worker.lane.hang_up(is_busy=bool(worker.tasks))
         for lane in [*self._retired, *(worker.lane for worker in self._workers.values())]:

@@ -26,6 +26,8 @@ class Call(msgspec.Struct, array_like=True):
         arguments: A tuple of the positional arguments and a dict of the others; those that were references are left out.
         values: Those: which argument, and its value.
         returns: How many values it is to return.
+        actor: Which actor it is for; 0: none.
+        method: Of the actor; ``""``: the definition is its class, and this makes it.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Call(msgspec.Struct, array_like=True):
     arguments: Parcel
     values: list[tuple[Where, Parcel]]
     returns: int
+    actor: int = 0
+    method: str = ""
 
 
 class Run(msgspec.Struct, tag="r", array_like=True):
@@ -70,6 +74,10 @@ class Kept(msgspec.Struct, tag="k", array_like=True):
     number: int
     parcels: list[Parcel]
     failure: Trouble | None
+
+
+class Hello(msgspec.Struct, tag="h", array_like=True):
+    """The worker has started."""
 
 
 class Answer(msgspec.Struct, tag="a", array_like=True):
@@ -152,13 +160,25 @@ class Cancel(msgspec.Struct, tag="c", array_like=True):
     number: int
 
 
+class Dismiss(msgspec.Struct, tag="d", array_like=True):
+    """An actor is wanted no more.
+
+    Attributes:
+        actor: Which.
+        now: Whatever it does; else when it has done what it was called for.
+    """
+
+    actor: int
+    now: bool
+
+
 ToWorker: TypeAlias = "Run | Got | Kept | Clear"
-FromWorker: TypeAlias = "Answer | Output | Ask | Await | Forget | Cancel"
+FromWorker: TypeAlias = "Hello | Answer | Output | Ask | Await | Forget | Cancel | Dismiss"
 
 _LENGTH = struct.Struct("<I")
 _encoder = msgspec.msgpack.Encoder()
 _to_worker = msgspec.msgpack.Decoder(Run | Got | Kept | Clear)
-_from_worker = msgspec.msgpack.Decoder(Answer | Output | Ask | Await | Forget | Cancel)
+_from_worker = msgspec.msgpack.Decoder(Hello | Answer | Output | Ask | Await | Forget | Cancel | Dismiss)
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:

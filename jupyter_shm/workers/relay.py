@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import select
 import threading
 import weakref
@@ -13,7 +15,7 @@ from ..client.connection import FOREVER
 from ..client.promises import Latch, Promise, promise_of
 from ..client.refs import ObjectRef
 from . import engines
-from .messages import Ask, Await, Call, Cancel, Forget, Kept, Where
+from .messages import Ask, Await, Call, Cancel, Dismiss, Forget, Kept, Where
 from .running import Worker
 from .task import Task, value_of
 from .trouble import TaskFailure, cancelled
@@ -40,6 +42,7 @@ class Relay:
     is_over = False
 
     def __init__(self, worker: Worker) -> None:
+        self.home = os.getppid()
         self._worker = worker
         worker.on_kept = self._kept
         self._count = itertools.count(1)
@@ -67,6 +70,11 @@ class Relay:
         place = self._places.get(promise)
         if place is not None:
             self._worker.send(Cancel(place[0]))
+
+    def dismiss(self, actor: int, *, now: bool) -> None:
+        """An actor is wanted no more."""
+        with contextlib.suppress(OSError):
+            self._worker.send(Dismiss(actor, now))
 
     def abandon(self) -> None:
         """We are a forked child, and no worker; what was pending is our parent's."""
@@ -107,7 +115,9 @@ class Relay:
                 self._places[promise] = number, at
                 weakref.finalize(promise, self._dropped, number, left).atexit = False
             self._pending[number] = task
-            call = Call(task.name, definition.digest, code, task.arguments, values, task.returns)
+            call = Call(
+                task.name, definition.digest, code, task.arguments, values, task.returns, task.actor, task.method
+            )
             self._worker.send(Ask(number, call, needs, task.retries))
 
     def _dropped(self, number: int, left: list[int]) -> None:

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any
 
-from ..client.arguments import check_key, deadline_of, is_count
+from ..client.arguments import check_key, deadline_of
 from ..client.connection import FOREVER
-from ..client.parcels import pack_parcel, plain_parcel
 from ..client.promises import Promise, promise_of, promised
 from ..client.refs import ObjectRef
 from ..errors import GetTimeoutError, InvalidArgumentError
 from . import engines
+from .actors import RemoteClass
 from .functions import Source, name_of
-from .messages import Where
-from .task import Task
+from .task import Task, check_count, gather
 
 
 class RemoteFunction:
@@ -34,8 +33,8 @@ class RemoteFunction:
             raise InvalidArgumentError(
                 f"@remote decorates a function, got {type(function).__name__}: {function!r:.100}"
             )
-        _check("num_returns", num_returns, 1)
-        _check("retries", retries, 0)
+        check_count("num_returns", num_returns, 1)
+        check_count("retries", retries, 0)
         self.function: Callable[..., Any] = function
         self.__wrapped_source__ = function
         self.num_returns = num_returns
@@ -81,17 +80,7 @@ class RemoteFunction:
         Raises:
             UnpicklableError: An argument, or something that the function uses, cannot be pickled.
         """
-        refs: list[tuple[Where, ObjectRef]] = []
-        if any(type(one) is ObjectRef for one in args):
-            refs += [(at, one) for at, one in enumerate(args) if type(one) is ObjectRef]
-            args = tuple(None if type(one) is ObjectRef else one for one in args)
-        if kwargs and any(type(one) is ObjectRef for one in kwargs.values()):
-            refs += [(name, one) for name, one in kwargs.items() if type(one) is ObjectRef]
-            kwargs = {name: one for name, one in kwargs.items() if type(one) is not ObjectRef}
-        arguments = plain_parcel((args, kwargs), *args, *kwargs.values())
-        kept: list[ObjectRef] = []
-        if arguments is None:
-            arguments, kept = pack_parcel((args, kwargs), may_carry=True)
+        arguments, kept, refs = gather(args, kwargs)
         definition = self._source.definition()
         if definition.kept:
             kept = kept + definition.kept
@@ -106,16 +95,13 @@ def _rebuild(function: Callable[..., Any], num_returns: int, retries: int) -> Re
     return RemoteFunction(function, num_returns=num_returns, retries=retries)
 
 
-def _check(what: str, value: object, least: int) -> None:
-    if not is_count(value) or isinstance(value, bool) or value < least:  # type: ignore[operator]
-        raise InvalidArgumentError(f"{what} is a whole number from {least}, got {value!r:.100}")
-
-
 def remote(function: Any = None, /, *, num_returns: int = 1, retries: int = 0) -> Any:
     """Decorate a function: its ``.remote(...)`` runs it on a worker and returns a reference at once.
 
+    Of a class, ``.remote(...)`` makes an actor: an object in a process of its own.
+
     Args:
-        function: The function; without one, what decorates it with these settings.
+        function: The function, or class; without one, what decorates it with these settings.
         num_returns: How many values it returns, each with a reference of its own.
         retries: How often it runs again if its worker dies, or was ended to cancel another task.
     """
@@ -123,6 +109,15 @@ def remote(function: Any = None, /, *, num_returns: int = 1, retries: int = 0) -
         function = function.function
     if function is None:
         return functools.partial(remote, num_returns=num_returns, retries=retries)
+    if isinstance(function, RemoteClass):
+        function = function.cls
+    if isinstance(function, type):
+        if num_returns != 1 or retries:
+            raise InvalidArgumentError(
+                f"num_returns and retries are settings of functions, and {function.__name__} is a class; "
+                "@shm.method(num_returns=2) is a setting of its methods"
+            )
+        return RemoteClass(function)
     return RemoteFunction(function, num_returns=num_returns, retries=retries)
 
 

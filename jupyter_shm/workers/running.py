@@ -22,7 +22,7 @@ from ..client.refs import ObjectRef
 from ..errors import InvalidArgumentError
 from . import functions, messages
 from .board import Board
-from .messages import Answer, Call, Clear, Got, Inbox, Kept, Output, Run
+from .messages import Answer, Call, Clear, Got, Hello, Inbox, Kept, Output, Run
 from .output import Printer
 from .trouble import trouble_of
 
@@ -65,6 +65,7 @@ def start(link: Link) -> None:
     from . import relay
 
     relay.install(worker)
+    worker.send(Hello())
 
 
 def serve() -> None:
@@ -108,6 +109,7 @@ class Worker:
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._codes: dict[bytes, Parcel] = {}
         self._kept: dict[int, list[ObjectRef]] = {}
+        self._actor: Any = None
         self.printer = Printer(self._print)
         self.on_kept: Callable[[Kept], None] = lambda _: None
         threading.Thread(target=self._end_with_submitter, name="jupyter-shm-submitter", daemon=True).start()
@@ -193,10 +195,18 @@ class Worker:
             self._number = outer
 
     def _call(self, call: Call) -> tuple[list[Parcel], list[ObjectRef]]:
+        if call.actor and call.method:
+            return carry_out(call, getattr(self._actor, call.method))
         function = self._functions.get(call.digest)
         if function is None:
             function = self._functions[call.digest] = functions.load(self._codes.pop(call.digest))
-        return carry_out(call, function)
+        return carry_out(call, self._maker_of_actor(function) if call.actor else function)
+
+    def _maker_of_actor(self, kind: Callable[..., Any]) -> Callable[..., Any]:
+        def make(*args: Any, **kwargs: Any) -> None:
+            self._actor = kind(*args, **kwargs)
+
+        return make
 
     def _print(self, is_error: bool, text: str) -> None:
         with contextlib.suppress(OSError):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from ..client.parcels import STORED, Parcel, name_parcel, pack_parcel
+from ..client.arguments import is_count
+from ..client.parcels import STORED, Parcel, name_parcel, pack_parcel, plain_parcel
 from ..client.promises import Promise, promise_of, promised
 from ..client.refs import ObjectRef
+from ..errors import InvalidArgumentError
 from .functions import Definition
 from .messages import Where
 from .output import Origin
@@ -27,14 +30,18 @@ class Task:
 
     Attributes:
         number: In its engine.
+        actor: Which actor it is for; 0: none.
+        method: As for ``Call``.
         promises: One for each value that it returns.
         origin: Where its output goes.
     """
 
     __slots__ = (
+        "actor",
         "arguments",
         "definition",
         "kept",
+        "method",
         "name",
         "number",
         "origin",
@@ -61,6 +68,8 @@ class Task:
         self.refs = refs
         self.returns = returns
         self.retries = retries
+        self.actor = 0
+        self.method = ""
         self.number = 0
         self.promises: list[Promise] = []
         self.origin: Origin | None = None
@@ -69,6 +78,15 @@ class Task:
         """Make its promises; ``cancel`` gives it up."""
         self.promises = [Promise(self.name, cancel) for _ in range(self.returns)]
         return self.promises
+
+    @property
+    def pending_inside(self) -> list[Promise]:
+        """What the references inside of its arguments wait for.
+
+        They arrive as references, and whoever gets one in a worker blocks that worker; if all did, what they wait for
+        would never run.  So the task begins when these are kept, however that is.
+        """
+        return [ref.promise for ref in self.kept if ref.promise is not None and not ref.promise.is_kept]
 
     def keep(self, parcels: list[Parcel]) -> None:
         """It has ended: take leases on what is stored."""
@@ -79,6 +97,38 @@ class Task:
         """It has failed."""
         for promise in self.promises:
             promise.keep(failure=failure)
+
+
+def check_count(what: str, value: object, least: int) -> None:
+    """Is a setting a whole number?"""
+    if not is_count(value) or isinstance(value, bool) or value < least:  # type: ignore[operator]
+        raise InvalidArgumentError(f"{what} is a whole number from {least}, got {value!r:.100}")
+
+
+Gathered: TypeAlias = "tuple[Parcel, list[ObjectRef], list[tuple[Where, ObjectRef]]]"
+
+
+def gather(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Gathered:
+    """Make the arguments of a call ready to travel.
+
+    Returns:
+        All but those that are references; what has to live until the task has ended; and those: which, and the reference.
+
+    Raises:
+        UnpicklableError: One of them cannot be pickled.
+    """
+    refs: list[tuple[Where, ObjectRef]] = []
+    if any(type(one) is ObjectRef for one in args):
+        refs += [(at, one) for at, one in enumerate(args) if type(one) is ObjectRef]
+        args = tuple(None if type(one) is ObjectRef else one for one in args)
+    if kwargs and any(type(one) is ObjectRef for one in kwargs.values()):
+        refs += [(name, one) for name, one in kwargs.items() if type(one) is ObjectRef]
+        kwargs = {name: one for name, one in kwargs.items() if type(one) is not ObjectRef}
+    arguments = plain_parcel((args, kwargs), *args, *kwargs.values())
+    kept: list[ObjectRef] = []
+    if arguments is None:
+        arguments, kept = pack_parcel((args, kwargs), may_carry=True)
+    return arguments, kept, refs
 
 
 def keep(promise: Promise, parcel: Parcel) -> None:

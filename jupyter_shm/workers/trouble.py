@@ -7,23 +7,8 @@ import traceback
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from ..errors import ShmError, TaskError, WorkerDiedError
+from ..errors import ActorDiedError, RemoteTraceback, ShmError, TaskError, WorkerDiedError
 from .messages import Trouble
-
-
-class WorkerTraceback(Exception):  # noqa: N818 - it is no error, but where one was
-    """Where in the worker an exception was raised: its cause here.
-
-    Args:
-        text: The traceback.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
 
 
 def trouble_of(error: BaseException, skip: int = 0) -> Trouble:
@@ -78,7 +63,7 @@ class TaskFailure:
         if not isinstance(error, BaseException):
             error = _lost(trouble, "cannot be pickled")
         if trouble.trace:
-            error.__cause__ = WorkerTraceback(trouble.trace)
+            error.__cause__ = RemoteTraceback(trouble.trace)
         return error
 
 
@@ -112,6 +97,16 @@ def died(name: str, how: str = "", *, is_stillborn: bool = False) -> TaskFailure
             "or the task ended its process. @shm.remote(retries=1) runs such a task again."
         )
     )
+
+
+def actor_died(what: str, why: str) -> TaskFailure:
+    """An actor is gone.
+
+    Args:
+        what: A call of it, or itself, for people.
+        why: The same.
+    """
+    return failure(ActorDiedError(f"{what} is not answered, for its actor is gone, and the state with it: {why}."))
 
 
 def cancelled(name: str, why: str = "was cancelled") -> TaskFailure:

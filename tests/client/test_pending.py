@@ -184,7 +184,7 @@ def test_an_error_that_cannot_be_raised_here_is_told_as_text(store, maker, defin
             fail(session, ref, error)
     """)
 
-    with pytest.raises(errors.RemoteError, match="Odd") as raised:
+    with pytest.raises(errors.TaskError, match="Odd") as raised:
         store.get(maker.ref)
     assert "Traceback" in str(raised.value)
 

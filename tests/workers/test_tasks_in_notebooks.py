@@ -176,3 +176,13 @@ def test_workers_end_with_a_kernel_that_is_killed(tmp_path):
         shutil.rmtree(folder)
 
     assert eventually(lambda: not any(is_alive(int(pid)) for pid in pids.strip("{}").split(",")))
+
+
+def test_an_actor_prints_under_the_cell_that_called_it_and_an_edited_class_is_what_is_made_next(kernel):
+    cell = "@shm.remote\nclass Speaker:\n    def speak(self):\n        print('{}')\n"
+    kernel.run(cell.format("old") + "speaker = Speaker.remote()")
+    assert kernel.run("shm.get(speaker.speak.remote())").out == "old\n"
+
+    kernel.run(cell.format("new") + "young = Speaker.remote()")
+    assert kernel.run("shm.get([young.speak.remote()]); shm.get(speaker.speak.remote())").out == "new\nold\n"
+    assert not kernel.run("shm.kill(young); shm.kill(speaker)").errors
