@@ -167,7 +167,9 @@ def test_workers_end_with_a_kernel_that_is_killed(tmp_path):
     notebook = Notebook.start({**os.environ, "JUPYTER_SHM_RUNTIME_DIR": str(folder), "PYTHONPATH": house})
     try:
         notebook.run(PREPARE)
-        pids = notebook.run("{*shm.get([pid.remote() for _ in range(40)])}").data[0]["text/plain"]
+        # Both: one that is only starting has names in /dev/shm.
+        code = "pids = set()\nwhile len(pids) < 2: pids |= {*shm.get([pid.remote() for _ in range(40)])}\npids"
+        pids = notebook.run(code).data[0]["text/plain"]
         notebook.run(f"ref = touch_and_sleep.remote({str(tmp_path / 'begun')!r})")
         assert eventually((tmp_path / "begun").exists)
     finally:
