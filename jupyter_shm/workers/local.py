@@ -212,7 +212,7 @@ class LocalEngine:
                 if origin is not None:
                     origin.write(message.is_error, message.text)
             elif isinstance(message, Hello):
-                worker.lane.has_started()
+                worker.lane.drop_names()
             else:
                 self._errands.heed(worker, message)
         return bool(found)
