@@ -69,14 +69,16 @@ class Lane:
             theirs.close()
         self._sock.setblocking(False)
         self._thread = self._executor._executor_manager_thread  # noqa: SLF001 - a shutdown that does not wait loses it
+        self._locks = _locks_of(self._executor)
         self._future.add_done_callback(lambda _: on_end(self))
 
-    def has_started(self) -> None:
-        """The worker has said so: then it has loky's semaphores, and nobody needs their names any more.
+    def drop_names(self) -> None:
+        """The worker has said that it runs, or is gone: nobody needs the names of loky's semaphores any more.
 
         They stand in /dev/shm.  loky has a process that takes them away when we die; but who kills a kernel kills its whole
         group, and that process with it.
         """
+<<<<<<< HEAD
         from loky.backend.synchronize import SemLock
 
         with contextlib.suppress(AttributeError, KeyError):  # another loky keeps them elsewhere: they go when it ends
@@ -86,6 +88,13 @@ class Lane:
             for last_duty in list(util._finalizer_registry.values()):  # type: ignore[attr-defined]  # noqa: SLF001
                 if last_duty._weakref is not None and id(last_duty._weakref()) in locks:  # noqa: SLF001
                     last_duty()
+=======
+        locks, self._locks = self._locks, []
+        wanted = {id(lock) for lock in locks}
+        for duty in list(util._finalizer_registry.values()) if locks else ():  # type: ignore[attr-defined]  # noqa: SLF001
+            if duty._weakref is not None and id(duty._weakref()) in wanted:  # noqa: SLF001
+                duty()
+>>>>>>> 59eafb19939ffb320d8375785ec9aea28c2af6ee
 
     def fileno(self) -> int:
         """Of the socket."""
@@ -158,5 +167,16 @@ class Lane:
 
     def release(self) -> None:
         """Let go of what is ours; its process has ended, or is another's child."""
+        self.drop_names()
         self._sock.close()
         self.board.close()
+
+
+def _locks_of(executor: Any) -> list[Any]:
+    """The semaphores of a loky executor; none, where another release of loky keeps them elsewhere: they go at its end."""
+    from loky.backend.synchronize import SemLock  # type: ignore[import-untyped]
+
+    with contextlib.suppress(AttributeError):
+        holders = [executor, executor._call_queue, executor._result_queue, *executor._processes.values()]  # noqa: SLF001
+        return [one for holder in holders for one in vars(holder).values() if isinstance(one, SemLock)]
+    return []

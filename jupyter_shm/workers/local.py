@@ -209,7 +209,7 @@ class LocalEngine:
                 if origin is not None:
                     origin.write(message.is_error, message.text)
             elif isinstance(message, Hello):
-                worker.lane.has_started()
+                worker.lane.drop_names()
             else:
                 self._errands.heed(worker, message)
         return bool(found)
@@ -309,8 +309,8 @@ class LocalEngine:
 
     def awaited(self, worker: Worker, promises: list[Promise], *, is_over: bool) -> None:
         """The task of a worker waits for some of its own, or does so no more."""
-        if worker.number in self.troupe:
-            return  # what it waits for is done by others
+        if worker.number not in self._graph.lanes:
+            return  # it is an actor's: what it waits for is done by others
         if is_over:
             self._do(self._graph.resumes(worker.number))
         else:

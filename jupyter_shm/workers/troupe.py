@@ -57,9 +57,6 @@ class Troupe:
         self._calls: dict[Promise, Task] = {}  # of all that have not ended
         self._gone: dict[int, TaskFailure | str] = {}  # those that ended before they were dismissed: why
 
-    def __contains__(self, number: int) -> bool:
-        return number in self._actors
-
     def add(self, task: Task) -> None:
         """An actor was called; the first call makes it."""
         if not task.method:

@@ -308,6 +308,27 @@ def test_kill_ends_an_actor_whatever_it_does_and_may_be_said_twice(workers):
     assert eventually(lambda: not is_alive(pid))
 
 
+def test_kill_ends_an_actor_that_waits_for_a_task_and_what_that_had_of_it(workers, caplog):
+    @shm.remote
+    class Waiter:
+        def wait(self):
+            shm.put(1, "begun")
+            return shm.get([sleep.remote(60), sleep.remote(60)])
+
+    @shm.remote
+    def sleep(seconds):
+        time.sleep(seconds)
+
+    waiter = Waiter.remote()
+    ref = waiter.wait.remote()
+    shm.get("begun", timeout=30)
+    shm.kill(waiter)
+
+    died(ref)
+    assert shm.get(square.remote(4), timeout=30) == 16
+    assert not caplog.records
+
+
 def test_an_actor_ends_with_its_handle_when_its_calls_have_ended(workers):
     counter = Counter.remote()
     pid = shm.get(counter.pid.remote())
