@@ -78,23 +78,11 @@ class Lane:
         They stand in /dev/shm.  loky has a process that takes them away when we die; but who kills a kernel kills its whole
         group, and that process with it.
         """
-<<<<<<< HEAD
-        from loky.backend.synchronize import SemLock
-
-        with contextlib.suppress(AttributeError, KeyError):  # another loky keeps them elsewhere: they go when it ends
-            executor = self._executor
-            holders = [executor, executor._call_queue, executor._result_queue, *executor._processes.values()]  # noqa: SLF001
-            locks = {id(one) for holder in holders for one in vars(holder).values() if isinstance(one, SemLock)}
-            for last_duty in list(util._finalizer_registry.values()):  # type: ignore[attr-defined]  # noqa: SLF001
-                if last_duty._weakref is not None and id(last_duty._weakref()) in locks:  # noqa: SLF001
-                    last_duty()
-=======
         locks, self._locks = self._locks, []
         wanted = {id(lock) for lock in locks}
         for duty in list(util._finalizer_registry.values()) if locks else ():  # type: ignore[attr-defined]  # noqa: SLF001
             if duty._weakref is not None and id(duty._weakref()) in wanted:  # noqa: SLF001
                 duty()
->>>>>>> 59eafb19939ffb320d8375785ec9aea28c2af6ee
 
     def fileno(self) -> int:
         """Of the socket."""
@@ -174,7 +162,7 @@ class Lane:
 
 def _locks_of(executor: Any) -> list[Any]:
     """The semaphores of a loky executor; none, where another release of loky keeps them elsewhere: they go at its end."""
-    from loky.backend.synchronize import SemLock  # type: ignore[import-untyped]
+    from loky.backend.synchronize import SemLock
 
     with contextlib.suppress(AttributeError):
         holders = [executor, executor._call_queue, executor._result_queue, *executor._processes.values()]  # noqa: SLF001
