@@ -436,14 +436,20 @@ def the_keeper_then_the_store(trial: Trial) -> None:
 COLUMNS = [the_store, the_store_and_the_next_one, the_client, the_client_and_the_store, the_keeper_then_the_store]
 
 
-def cases() -> Iterator[Any]:
-    for row, column in itertools.product(ROWS, COLUMNS):
-        if ROWS[row].call or "client" not in column.__name__:
-            yield pytest.param(row, column, id=f"{row}-{column.__name__}")
+TWICE = COLUMNS[1], *COLUMNS[3:]
+"""More than one process dies: one of these for each row, in turn, in the quick suite; all of them in the slow one."""
+
+
+def cases(rows: dict[str, Row]) -> Iterator[Any]:
+    for (number, row), column in itertools.product(enumerate(rows), COLUMNS):
+        if rows[row].call or "client" not in column.__name__:
+            is_slow = column in TWICE and column is not TWICE[number % len(TWICE)]
+            marks = [pytest.mark.slow] if is_slow else []
+            yield pytest.param(row, column, id=f"{row}-{column.__name__}", marks=marks)
 
 
 @pytest.mark.reserve("0")
-@pytest.mark.parametrize(("row", "die"), list(cases()))
+@pytest.mark.parametrize(("row", "die"), list(cases(ROWS)))
 def test_whoever_dies_at_whatever_step_the_promises_hold(world, row, die):
     try_all(world, ROWS[row], die)
 
