@@ -81,7 +81,8 @@ class Lane:
         locks, self._locks = self._locks, []
         wanted = {id(lock) for lock in locks}
         for duty in list(util._finalizer_registry.values()) if locks else ():  # type: ignore[attr-defined]  # noqa: SLF001
-            if duty._weakref is not None and id(duty._weakref()) in wanted:  # noqa: SLF001
+            held = getattr(duty, "_weakref", None)  # one that was called, or cancelled, has none any more
+            if held is not None and id(held()) in wanted:
                 duty()
 
     def fileno(self) -> int:

@@ -12,9 +12,11 @@ from pure_store import PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
+from jupyter_shm.store.entries import Object
 from jupyter_shm.store.extents import rounded
 from jupyter_shm.tables.layout import LIVE, PINNED, generation_of, slot_of
 from jupyter_shm.tables.prefix import pack_prefix
+from jupyter_shm.tables.terms import Terms
 
 
 class Moment(NamedTuple):
@@ -50,6 +52,7 @@ class History:
         self._moments: list[Moment] = []
         self._actions = 0
         self._pending = b""  # what is being committed
+        self._agreed: dict[int, Terms] = {}  # terms of all objects, before the step that is under way
         self._random = random.Random(1)
         store.on_action = self._look
 
@@ -264,6 +267,7 @@ class History:
     # --- crashes ----------------------------------------------------------------------------------------------------
 
     def _step(self, do: Callable[[], Any]) -> Any:
+        self._agreed = {id: object.terms for id, object in self.store.ledger.objects.items()}
         self._moments, self._actions = [self.crash()], 0
         try:
             return do()
@@ -276,6 +280,12 @@ class History:
         if self.is_of_interest(self._actions):
             self._moments.append(self.crash())
 
+    def _is_known_as(self, known: Object, object: Object) -> bool:
+        """Is an object restored as it is?  In the middle of a step its terms may still be what they were before."""
+        *lasting, terms = facts(object)
+        before = self._agreed.get(known.id, known.terms)
+        return lasting == [*facts(known)][:-1] and terms in {facts(known)[-1], before._replace(spilled=0)}
+
     def crash(self) -> Moment:
         """Look what would be if the store died now."""
         self.crashes += 1
@@ -287,7 +297,7 @@ class History:
             place, memory = (object.place, self.store.spill) if object.is_spilled else (object.offset, self.store.heap)
             assert object.is_pending or memory[place : place + object.nbytes] == data, "bytes were lost"
             known = self.store.ledger.objects.get(id)
-            assert known is None or object.is_pending != known.is_pending or facts(known) == facts(object)
+            assert known is None or object.is_pending != known.is_pending or self._is_known_as(known, object)
         for entry in ledger.reservations.values():
             data = self.filled.get(entry.id, b"")
             assert self.store.heap[entry.offset : entry.offset + len(data)] == data, "bytes were lost"
@@ -323,8 +333,10 @@ class History:
         anonymous = anonymous_of(revived)
         assert ends == [anonymous] * len(ends), "another death comes to another end"
         assert anonymous >= {id for id, owner in self.alive.items() if owner.conn in revived.noted}, "an entry is lost"
-        contained = {id for id in anonymous if revived.ledger.objects[id].containers}
-        assert not anonymous & self.gone - contained, "an entry is done twice, or not at all"
+        look = self.store.core.holders.look()
+        referred = {id for id in anonymous if look.is_held(slot_of(id), generation_of(id))}
+        referred |= {id for id in anonymous if revived.ledger.objects[id].containers}
+        assert not anonymous & self.gone - referred, "an entry is done twice, or not at all"
         revived.ledger.check()
         self._check_open(revived)
         return revived
