@@ -136,13 +136,19 @@ def segments() -> frozenset[str]:
             found.add(f"map of {path.removeprefix('/')} (inode {inode})")
     for entry in os.scandir(SEGMENTS) if SEGMENTS.is_dir() else ():
         try:
-            # loky's semaphores lie there under the process id of whoever made them, and go in their own time.
-            is_other = entry.name.startswith("sem.loky-") and not entry.name.startswith(f"sem.loky-{os.getpid()}-")
-            if entry.stat(follow_symlinks=False).st_uid == os.getuid() and not is_other:
+            if entry.stat(follow_symlinks=False).st_uid == os.getuid() and not is_of_another(entry.name):
                 found.add(entry.path)
         except FileNotFoundError:
             continue
     return frozenset(found)
+
+
+def is_of_another(name: str) -> bool:
+    """A semaphore that another process has made, or has died making."""
+    # loky's lie there under the process id of whoever made them, and go in their own time.  A name without a dash is
+    # glibc's, until the semaphore has its own: who is killed at that moment leaves it for ever.
+    is_unfinished = name.startswith("sem.") and "-" not in name
+    return is_unfinished or (name.startswith("sem.loky-") and not name.startswith(f"sem.loky-{os.getpid()}-"))
 
 
 def parent_of(pid: int) -> int:

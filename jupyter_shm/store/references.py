@@ -126,7 +126,7 @@ class References:
 
     def revive(self, object: Object) -> list[Action]:
         """Somebody turned up who refers to a DYING object that nobody has deleted."""
-        if object.name or object.state != DYING or object.ender is not None or object.id not in self._ledger.objects:
+        if object.name or object.state != DYING or object.ender is not None:
             return []
         self._ledger.revive(object)
         if object.is_pending:

@@ -1,4 +1,4 @@
-"""The row of a client: which of its requests was carried out, or refused, last.  No I/O here."""
+"""The row of a client: which of its requests was carried out, granted or refused last.  No I/O here."""
 
 from __future__ import annotations
 

@@ -57,45 +57,45 @@ class Reference(NamedTuple):
 
 
 @contextmanager
+def _within(fact: str, value: object) -> Iterator[None]:
+    """Let something be so for this thread inside of the block."""
+    before = getattr(_local, fact, None)
+    setattr(_local, fact, value)
+    try:
+        yield
+    finally:
+        setattr(_local, fact, before)
+
+
+@contextmanager
 def towards(is_here: Callable[[], bool]) -> Iterator[None]:
     """What this thread pickles inside of the block goes to somebody who may not be here.
 
     Args:
         is_here: Is it a process of this user on this machine?  Asked only if it matters.
     """
-    before = getattr(_local, "is_here", None)
-    _local.is_here = is_here
-    try:
+    with _within("is_here", is_here):
         yield
-    finally:
-        _local.is_here = before
 
 
 @contextmanager
 def copied() -> Iterator[None]:
     """What this thread pickles inside of the block may be read more than once, and by several."""
-    before = getattr(_local, "is_copied", False)
-    _local.is_copied = True
-    try:
+    with _within("is_copied", True):
         yield
-    finally:
-        _local.is_copied = before
 
 
 @contextmanager
 def message() -> Iterator[None]:
     """What this thread pickles inside of the block is one message; if it fails, it is never read."""
-    before = getattr(_local, "message", None)
     sent: dict[tuple[int, int], Reference] = {}
-    _local.message = sent
-    try:
-        yield
-    except BaseException:
-        for reference in sent.values():
-            _withdraw(reference)
-        raise
-    finally:
-        _local.message = before
+    with _within("message", sent):
+        try:
+            yield
+        except BaseException:
+            for reference in sent.values():
+                _withdraw(reference)
+            raise
 
 
 def refer_to_array(array: np.ndarray[Any, Any]) -> Reduced | None:

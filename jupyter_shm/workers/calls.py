@@ -11,14 +11,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from concurrent.futures.process import _RemoteTraceback
 from functools import partial
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from ..errors import UnpicklableError
+from ..errors import RemoteTraceback, UnpicklableError
 from .packing import LARGE, PROTOCOL, Content, Parcel, Place, is_plain, open_up, pack_up
 
 _NAMED = (FunctionType, BuiltinFunctionType, type)
@@ -101,11 +100,11 @@ class Outcome:
             content = open_up(self._parcel)
         except BaseException as error:
             if self._trace:
-                error.__cause__ = _cause(self._trace)
+                error.__cause__ = RemoteTraceback(self._trace)
             raise
         if self._is_value:
             return None, content
-        content.__cause__ = _cause(self._trace)
+        content.__cause__ = RemoteTraceback(self._trace)
         return content, None
 
 
@@ -173,9 +172,3 @@ def _original(error: UnpicklableError) -> BaseException:
         return error
     original.__cause__ = UnpicklableError(error.text)
     return original
-
-
-def _cause(trace: str) -> Exception:
-    """What ``concurrent.futures`` has as the cause of an error of a worker, as it is printed."""
-    make: Any = _RemoteTraceback  # its stub says that it takes a traceback
-    return make(f'\n"""\n{trace}"""')  # type: ignore[no-any-return]

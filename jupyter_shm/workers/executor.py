@@ -7,7 +7,6 @@ whatever a result turns out to be, also one that cannot be read here, fails its 
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import threading
 import time
 import weakref
@@ -18,12 +17,10 @@ from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
 from .calls import Call, Outcome, perform_chunk, prepare
+from .environment import settings_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""Where libraries look for the number of threads that they may use."""
 
 
 class Executor(concurrent.futures.Executor):
@@ -64,7 +61,7 @@ class Executor(concurrent.futures.Executor):
             self._max_workers,
             initializer=prepare,
             initargs=(initializer, initargs),
-            env=_environment(max(1, loky.cpu_count() // self._max_workers)),
+            env=settings_for(max(1, loky.cpu_count() // self._max_workers)),
         )
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -227,8 +224,3 @@ def _result(futures: deque[Future[list[Any]]], end: float | None) -> list[Any]:
     finally:
         # Also when it has failed or is late: then it is cancelled, which an ended one does not mind.
         futures.popleft().cancel()
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """Of the processes: together they use each processor once, unless somebody has said otherwise."""
-    return {name: str(threads) for name in THREADS if name not in os.environ}

@@ -1,13 +1,14 @@
 """One worker as its submitter sees it: a process that loky starts, watches and ends, its socket and its board.
 
-Each worker is a loky executor of its own: when one dies the others go on with what they do.
+Each worker is a loky executor of its own: when one dies the others go on with what they do.  To loky all that it does is
+one call.  So loky never finds, between two of them, that it has grown by 300 MB, and replaces it: pages of the store that a
+process has looked at count as its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import re
 import socket
 from collections.abc import Callable
@@ -16,41 +17,20 @@ from typing import Any
 
 from . import running
 from .board import Board
+from .environment import settings_for
 from .messages import FromWorker, Inbox, ToWorker, encode
 from .running import CHUNK, PATIENCE, Link
-
-BLAS_SETTINGS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
-NO_LEAK = "1e18"
-"""loky replaces a worker that has grown by 300 MB; but pages of the store that it has looked at count as its own."""
-
-
-def settings_for(threads: int) -> dict[str, str]:
-    """What a worker's environment has besides ours; what the user has set stays.
-
-    Args:
-        threads: Of BLAS libraries, for each worker.
-    """
-    wanted = {**dict.fromkeys(BLAS_SETTINGS, str(threads)), "LOKY_MAX_MEMORY_LEAK_SIZE": NO_LEAK}
-    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 class Lane:
     """One worker.
 
     Args:
-        env: What its environment has besides ours.
+        threads: Of BLAS libraries.
         on_end: Called with this, in some thread, when its process has ended.
     """
 
-    def __init__(self, env: dict[str, str], on_end: Callable[[Lane], None]) -> None:
+    def __init__(self, threads: int, on_end: Callable[[Lane], None]) -> None:
         from loky.process_executor import ProcessPoolExecutor
 
         self._sock, theirs = socket.socketpair()
@@ -59,7 +39,9 @@ class Lane:
         self._unsent = bytearray()
         try:
             link = Link(theirs.fileno(), self.board.fd)
-            self._executor = ProcessPoolExecutor(1, initializer=running.start, initargs=(link,), env=env)
+            self._executor = ProcessPoolExecutor(
+                1, initializer=running.start, initargs=(link,), env=settings_for(threads)
+            )
             self._future: Any = self._executor.submit(running.serve)
         except BaseException:
             self._sock.close()

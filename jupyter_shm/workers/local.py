@@ -21,7 +21,7 @@ from ..errors import ShmError
 from . import trouble
 from .errands import Errands
 from .graph import CANCELLED, DIED, Action, Fail, Graph, Kill, Recall, Retire, Start, Submit
-from .lane import Lane, settings_for
+from .lane import Lane
 from .messages import Answer, Call, Clear, Got, Hello, Output, Run
 from .output import Origin
 from .task import Task, value_of
@@ -52,7 +52,7 @@ class LocalEngine:
     def __init__(self, width: int, threads: int, at_exit: Callable[[], None]) -> None:
         self.width = width
         self.home = os.getpid()
-        self._env = settings_for(threads)
+        self._threads = threads
         self._at_exit = at_exit
         self._graph = Graph(width)
         self._tasks: dict[int, Task] = {}
@@ -414,7 +414,7 @@ class LocalEngine:
             number: Its own.
             on_end: Called in this thread when its process is gone; it has to call ``bury``.
         """
-        lane = Lane(self._env, lambda lane: self.leave(on_end, number, lane))
+        lane = Lane(self._threads, lambda lane: self.leave(on_end, number, lane))
         # Each executor has loky wait at exit for its tasks, which may take for ever.  What is registered last is
         # called first; so this is said again each time, too.
         threading._register_atexit(self._at_exit)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -479,7 +479,7 @@ class LocalEngine:
         worker.lane.leave()
 
     def _resize(self, width: int, threads: int) -> None:
-        self._env = settings_for(threads)
+        self._threads = threads
         self._do(self._graph.resize(width))
 
     def _stop(self) -> None:
