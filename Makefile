@@ -47,9 +47,9 @@ demo: $(VENV)/.with-demo        ## Run the main job: two kernels share one array
 
 test: lint types web suite notebooks        ## Everything that CI runs: lint, types, tests, notebooks
 
-suite: MARKED := not slow
+suite: MARKED := -m 'not slow'
 suite:        ## The tests alone, without the slow ones
-test-slow: MARKED := slow
+test-slow: MARKED := -m slow -o faulthandler_timeout=1800
 test-slow:        ## The tests that take from ten seconds to minutes
 
 suite test-slow: $(VENV)/.with-test
@@ -64,7 +64,7 @@ suite test-slow: $(VENV)/.with-test
 	        echo "No second Python (3.10 or later) was found: tests that share between two versions are skipped."; \
 	    fi; \
 	fi; \
-	JUPYTER_SHM_TEST_OTHER_PYTHON="$$other" $(PYTEST) -m '$(MARKED)' $(PYTEST_FLAGS)
+	JUPYTER_SHM_TEST_OTHER_PYTHON="$$other" $(PYTEST) $(MARKED) $(PYTEST_FLAGS)
 
 notebooks: $(VENV)/.with-test        ## Run the notebooks and compare their outputs
 	@$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks

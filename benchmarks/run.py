@@ -11,7 +11,9 @@ from .measures import SCENES, Figure, Plan
 from .peers import OURS, US, Kind
 from .restarts import restarts
 from .session import PeerError, session
+from .slices import slices
 from .startup import startup
+from .tasks import tasks
 from .venvs import UnavailableError, interpreter
 
 BUDGET = 300.0
@@ -73,7 +75,11 @@ def run(others: list[Kind], plan: Plan, objects: int) -> Results:
             if "" not in results.reasons[kind.name]:
                 _measure(kind, scene.__name__, scene(kind, plan), results)
     _measure(OURS, "startup", startup(plan), results)
+    _measure(OURS, "slices", slices(plan), results)
     _measure(OURS, "restarts", _restarts(plan, objects), results)
+    say("tasks")
+    for whose, figure in tasks(plan, [kind.name for kind in others if "" not in results.reasons[kind.name]]):
+        results.figures[whose].update([figure])
     return results
 
 

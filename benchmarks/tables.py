@@ -40,7 +40,7 @@ class Row:
 
 
 LEGEND = """\
-Medians. The limit is memcpy, a local sum or a bare round trip, measured in turn with ours. Behind each figure of a peer
+Medians. The limit is memcpy, a local sum or a bare round trip, measured in turn with ours; of tasks it is loky's time. Behind each figure of a peer
 stands how many times better ours is; a dash: not measured, see the end. Raw buffers are bytes, whose dtype and shape their
 reader has to know from elsewhere; the best peer is the best of the others."""
 
@@ -65,6 +65,12 @@ MAIN = (
     Row("hand-off of 1 MB", "hand-off 1 MB"),
     Row("hand-off of {large}", "hand-off 64 MB"),
     Row("memory of each of four readers of {big}", "pss", unit="B"),
+    Row("Pool.map over 100 slices of {beyond}, by reference", "slices by reference"),
+    Row("the same, as bytes", "slices by bytes"),
+    Row("task that does nothing, of {tasks:,}", "task", "loky task"),
+    Row("the same, one after the other", "sync task", "loky sync task"),
+    Row("task that takes a stored array of {large}", "task of large"),
+    Row("task that makes an array of {large}; the limit: making it here", "large result", "large local"),
     Row("import, more than numpy's", "import", "import numpy"),
     Row("connect to a running store", "connect"),
     Row("start of a store", "start"),
@@ -102,7 +108,12 @@ def size_rows(plan: Plan) -> Iterator[Row]:
 
 def document(results: Results, plan: Plan, facts: dict[str, str], objects: int) -> str:
     """The whole text."""
-    names = {"objects": objects, "big": show_size(plan.big), "beyond": show_size(plan.beyond)}
+    names = {
+        "objects": objects,
+        "tasks": max(plan.tries, 100),
+        "big": show_size(plan.big),
+        "beyond": show_size(plan.beyond),
+    }
     names["large"] = show_size(plan.large)
     main = [Row(row.title.format(**names), row.figure, row.limit, row.unit) for row in MAIN]
     parts = [

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from .errors import ShmError
     from .extension import load_ipython_extension, unload_ipython_extension
     from .panel.widget import Panel
+    from .workers.actors import kill, method
+    from .workers.executor import Executor
+    from .workers.integration import integrate
+    from .workers.remote import as_completed, cancel, init, remote, shutdown
 
 __version__ = "0.1.0"
 
@@ -56,6 +60,15 @@ _HOMES = {
     "ObjectRef": "client.refs",
     "Store": "client.store",
     "ShmError": "errors",
+    "as_completed": "workers.remote",
+    "cancel": "workers.remote",
+    "init": "workers.remote",
+    "kill": "workers.actors",
+    "method": "workers.actors",
+    "remote": "workers.remote",
+    "shutdown": "workers.remote",
+    "Executor": "workers.executor",
+    "integrate": "workers.integration",
     "Panel": "panel.widget",
     "load_ipython_extension": "extension",
     "unload_ipython_extension": "extension",
@@ -63,6 +76,7 @@ _HOMES = {
 """Public name to the module that defines it."""
 
 __all__ = [
+    "Executor",
     "ObjectInfo",
     "ObjectList",
     "ObjectRef",
@@ -70,16 +84,24 @@ __all__ = [
     "ShmError",
     "Store",
     "StoreStats",
+    "as_completed",
+    "cancel",
     "connect",
     "delete",
     "errors",
     "expire",
     "get",
     "info",
+    "init",
+    "integrate",
+    "kill",
     "list",
     "load_ipython_extension",
+    "method",
     "pin",
     "put",
+    "remote",
+    "shutdown",
     "stats",
     "unload_ipython_extension",
     "unpin",

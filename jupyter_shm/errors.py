@@ -49,6 +49,18 @@ class ObjectExistsError(ShmError):
     default_reason = "exists"
 
 
+class ObjectLostError(ShmError):
+    """The process that was to make the object has ended first.  Nobody will make it."""
+
+    default_reason = "lost"
+
+
+class FulfilledError(ShmError):
+    """An object that was still to be made has been made already; it stays what it is."""
+
+    default_reason = "fulfilled"
+
+
 class InvalidNameError(ShmError, ValueError):
     """A name that is empty, longer than 128 bytes of UTF-8, or holds a NUL.  Nothing was stored."""
 
@@ -205,6 +217,48 @@ class SettingError(ShmError, ValueError):
     """A setting (environment variable or argument) that cannot be understood."""
 
     default_reason = "setting"
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - nobody raises it: it is shown as the cause of what is raised
+    """Where, in another process, an exception was raised that is raised here again.
+
+    Args:
+        text: The traceback, as Python shows it.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"\n\n{self.text.rstrip()}\n"
+
+
+class TaskError(ShmError):
+    """What was to make an object failed, and its exception cannot be shown as it was: not pickled, or not rebuilt here.
+
+    The text tells of it.
+    """
+
+    default_reason = "task"
+
+
+class WorkerDiedError(ShmError):
+    """The process that ran a task ended before the task did.  What the task had done by then stays done."""
+
+    default_reason = "worker-died"
+
+
+class ActorDiedError(ShmError):
+    """The actor has ended, and its state with it: by ``shm.kill``, the end of the workers, or because its process died."""
+
+    default_reason = "actor-died"
+
+
+class CancelledError(ShmError):
+    """The task was cancelled, or the workers were shut down before it had ended."""
+
+    default_reason = "cancelled"
 
 
 class StoreLostWarning(UserWarning):

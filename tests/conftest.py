@@ -84,6 +84,14 @@ def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail(report(leaked), pytrace=False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def what_a_module_has_imported_is_no_garbage() -> Iterator[None]:
+    """Take it out of every later collection, as ``pytest_collection_finish`` does: each test would pay for it."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 # --- Stores -----------------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -75,16 +76,24 @@ def kinds_to_check(*may_leak: str, reason: str = "") -> tuple[str, ...]:
 def descriptors() -> frozenset[str]:
     """Open descriptors with what they point to, so that a number that was closed and used again shows."""
     found = set()
-    tracker = getattr(resource_tracker._resource_tracker, "_fd", None)
+    trackers = {tracker._fd for tracker in resource_trackers()}
     for link in Path("/proc/self/fd").iterdir():
         try:
             target = link.readlink()
         except FileNotFoundError:  # the descriptor of this very listing
             continue
         # One for the whole process, opened by the first spawn and closed at exit.
-        if int(link.name) != tracker:
+        if int(link.name) not in trackers:
             found.add(f"{link.name} -> {target}")
     return frozenset(found)
+
+
+def resource_trackers() -> list[object]:
+    """Those of multiprocessing and of loky: one for the whole process, started by the first spawn and ended at exit."""
+    found = [resource_tracker._resource_tracker]
+    if "loky.backend.resource_tracker" in sys.modules:
+        found.append(sys.modules["loky.backend.resource_tracker"]._resource_tracker)
+    return found
 
 
 def threads() -> frozenset[str]:
@@ -98,14 +107,14 @@ def threads() -> frozenset[str]:
 
 def children() -> frozenset[str]:
     """Child processes, the dead ones that nobody waited for included."""
-    tracker = getattr(resource_tracker._resource_tracker, "_pid", None)
+    trackers = {tracker._pid for tracker in resource_trackers()}
     pids = set()
     for task in Path("/proc/self/task").iterdir():
         try:
             pids |= {int(pid) for pid in (task / "children").read_text().split()}
         except FileNotFoundError:  # the thread has ended meanwhile
             continue
-    return frozenset(f"pid {pid}: {command_line(pid)}" for pid in pids if pid != tracker)
+    return frozenset(f"pid {pid}: {command_line(pid)}" for pid in pids - trackers)
 
 
 def command_line(pid: int) -> str:
@@ -127,11 +136,27 @@ def segments() -> frozenset[str]:
             found.add(f"map of {path.removeprefix('/')} (inode {inode})")
     for entry in os.scandir(SEGMENTS) if SEGMENTS.is_dir() else ():
         try:
-            if entry.stat(follow_symlinks=False).st_uid == os.getuid():
+            if entry.stat(follow_symlinks=False).st_uid == os.getuid() and not is_of_another(entry.name):
                 found.add(entry.path)
         except FileNotFoundError:
             continue
     return frozenset(found)
+
+
+def is_of_another(name: str) -> bool:
+    """A semaphore that another process has made, or has died making."""
+    # loky's lie there under the process id of whoever made them, and go in their own time.  A name without a dash is
+    # glibc's, until the semaphore has its own: who is killed at that moment leaves it for ever.
+    is_unfinished = name.startswith("sem.") and "-" not in name
+    return is_unfinished or (name.startswith("sem.loky-") and not name.startswith(f"sem.loky-{os.getpid()}-"))
+
+
+def parent_of(pid: int) -> int:
+    """The process that has started it; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def report(leaked: list[str]) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from leaks import command_line
+from leaks import command_line, parent_of
 
 MODULE = "jupyter_shm.store"
 SECONDS = 10.0
@@ -31,7 +31,9 @@ def settings_in(environment: Iterable[str]) -> list[str]:
 
 def stores_of(folder: Path) -> dict[int, str]:
     """The living store processes of one runtime folder, without their keepers: as ``processes_of``."""
-    return {pid: line for pid, line in processes_of(folder).items() if name_of(pid) == "shm-store"}
+    found = {pid: line for pid, line in processes_of(folder).items() if name_of(pid) == "shm-store"}
+    # A child that a store has just forked calls itself as the store does, for a moment.
+    return {pid: line for pid, line in found.items() if parent_of(pid) not in found}
 
 
 def keepers_of(folder: Path) -> dict[int, str]:

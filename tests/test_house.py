@@ -50,6 +50,7 @@ def test_the_package_says_that_it_is_typed():
 NOT_IMPORTED = {
     "ipykernel": "the magics and the main job run in its kernels, which are programs of their own",
     "ipywidgets": "what anywidget is made of; a release of 8.1 or later is wanted",
+    "psutil": "loky ends what a worker has started with it, when it ends the worker",
 }
 """Dependencies that no file of ours imports, each with the reason why it is one all the same."""
 
@@ -96,6 +97,7 @@ OURS_FOR_FEW = {
         "magics",
         "panel",
         "store",
+        "workers",
         "cli",
         "testing",
         "serial.culprit",

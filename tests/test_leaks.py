@@ -107,6 +107,18 @@ def test_a_file_in_shared_memory_is_reported():
     assert leaked == [f"segments: {path}"]
 
 
+@pytest.mark.parametrize(("maker", "is_ours"), [(os.getppid, False), (os.getpid, True)])
+def test_a_semaphore_of_workers_is_held_against_who_made_it(maker, is_ours):
+    before = Holdings.now()
+    path = Path(f"/dev/shm/sem.loky-{maker()}-left")
+    path.touch()
+
+    leaked = leaked_since(before, seconds=0)
+
+    path.unlink()
+    assert leaked == ([f"segments: {path}"] if is_ours else [])
+
+
 def test_what_goes_away_before_the_deadline_is_no_leak():
     before = Holdings.now()
     thread = threading.Timer(0.2, lambda: None)

@@ -11,9 +11,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GetTimeoutError, ShmError
+from . import asking
 from .again import again
 from .arguments import UNSET, deadline_of
+from .connection import FOREVER
+from .promises import Promise
 from .refs import ObjectRef
+from .waiting import promises_in
 
 if TYPE_CHECKING:
     from .store import Store
@@ -25,16 +29,53 @@ async def aget(store: Store, key: Any, *, mode: str, copy: bool, timeout: float 
         array = again(store.session, key)
         if array is not None:
             return array
-    if timeout is not UNSET and not isinstance(key, ObjectRef):
-        deadline_of(timeout)  # a number, or an error
-        if not await _wait(store, key, timeout) and default is UNSET:
-            raise GetTimeoutError(f"nobody published {key!r:.200} in time")
-    return await asyncio.to_thread(store.get, key, mode=mode, copy=copy, default=default)
-
-
-async def _wait(store: Store, key: Any, timeout: float | None) -> bool:
-    """Wait until a name, or all of several, are published: are they?"""
     keys = list(key) if isinstance(key, (list, tuple)) else [key]
+    if promises := [promise for promise in promises_in(keys) if not promise.is_kept]:
+        await _wait_for(promises, timeout)
+    keys = [one for one in keys if not (isinstance(one, ObjectRef) and one.promise)]
+    if keys and ((timeout is not UNSET and not isinstance(key, ObjectRef)) or _is_unmade(store, keys)):
+        deadline_of(timeout)  # a number, or an error
+        is_there = await _wait(store, keys, None if timeout is UNSET else timeout)
+        if not is_there and default is UNSET:
+            raise GetTimeoutError(f"nobody published, or made, {key!r:.200} in time")
+        timeout = UNSET if is_there else 0.0
+    return await asyncio.to_thread(store.get, key, mode=mode, copy=copy, timeout=timeout, default=default)
+
+
+def _is_unmade(store: Store, keys: list[Any]) -> bool:
+    """Is something that this means still to be made?"""
+    return bool(asking.unmade(store.session, [one for one in keys if isinstance(one, ObjectRef)]))
+
+
+async def _wait_for(promises: list[Promise], timeout: float | None) -> None:
+    """Wait until these are kept, without a thread; one that has failed ends it."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    left = [len(promises)]
+
+    def tell(promise: Promise) -> None:
+        left[0] -= 1
+        if (not left[0] or promise.failure is not None) and not ready.done():
+            ready.set_result(None)
+
+    def pass_on(promise: Promise) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, promise)
+
+    for promise in promises:
+        promise.on_kept(pass_on)
+    try:
+        deadline = deadline_of(timeout)
+        await asyncio.wait_for(ready, None if deadline in {None, FOREVER} else timeout)
+    except asyncio.TimeoutError:
+        raise GetTimeoutError(f"{left[0]} of {len(promises)} tasks have not ended in time; they go on") from None
+    finally:
+        for promise in promises:
+            promise.forget(pass_on)
+
+
+async def _wait(store: Store, keys: list[Any], timeout: float | None) -> bool:
+    """Wait until all of these names are published: are they?"""
     if not keys:
         return True
     other = await asyncio.to_thread(type(store), store.name)

@@ -88,6 +88,7 @@ def once_more_if_lost(
 
 def this_version(session: Session, ref: ObjectRef) -> tuple[str, int]:
     """Name and id of what a reference means, if it is of this store."""
+    ref.settle()
     if ref.store != session.welcome.store:
         raise ObjectNotFoundError(f"the object that {ref!r} means is gone: its store ended")
     return ref.name, ref.id

@@ -42,7 +42,7 @@ RETRY = 0.05
 EAGER = 30
 """Times that an answer which is on its way is looked for before it is waited for: some 30 µs, less than a wake-up."""
 
-CHANGES = (m.Reserve, m.ReserveNursery, m.Commit, m.Delete, m.Pin, m.Expire)
+CHANGES = (m.Reserve, m.ReserveNursery, m.Commit, m.Delete, m.Pin, m.Expire, m.Pend, m.Fulfil)
 """Requests that change something: the index shows that they were carried out before they are answered."""
 
 FOREVER = float("inf")

@@ -99,8 +99,14 @@ class Heap:
         """Where in the heap the memory of a buffer is; ``None`` when it is elsewhere."""
         if self._map is None or not buffer.nbytes:
             return None
-        offset = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0] - self._map.address
-        return offset if 0 <= offset <= self.nbytes - buffer.nbytes else None
+        return self.offset_at(np.frombuffer(buffer, np.uint8).__array_interface__["data"][0], buffer.nbytes)
+
+    def offset_at(self, address: int, nbytes: int) -> int | None:
+        """Where in the heap the bytes at an address of this process are; ``None`` when they are elsewhere."""
+        if self._map is None:
+            return None
+        offset = address - self._map.address
+        return offset if 0 <= offset <= self.nbytes - nbytes else None
 
     def write(
         self, offset: int, buffers: list[tuple[int, Buffer]], huge: int = 0, told: copying.Told | None = None

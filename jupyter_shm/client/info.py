@@ -11,7 +11,7 @@ from typing import Any
 
 from ..durations import format_duration
 from ..protocol.messages import ObjectFacts, Person
-from ..serial.meta import NDARRAY, Meta
+from ..serial.meta import FAILURE, FORWARD, NDARRAY, Meta
 from ..sizes import format_size
 from ..tables.layout import KERNEL_LIFETIME, PINNED
 from .identity import notebook_of
@@ -21,6 +21,11 @@ _LIVES = {
     STORE: "until it is deleted or replaced",
     KERNEL: "until its publisher ends",
     REFERENCE: "as long as it is referred to",
+}
+
+_UNMADE = {
+    "pending": "none yet: it is still to be made",
+    "lost": "none: who was to make it has ended",
 }
 
 
@@ -57,8 +62,9 @@ class ObjectInfo:
         type: Qualified name of the type; ``"?"`` when the object was gone before it could be looked at.
         shape, dtype: Of what has them, else ``None``.
         nbytes: Bytes of data.
-        state: ``"live"``; ``"spilled"``: its bytes are on disk, and are read there; or ``"held"``: its name is gone, and
-            somebody still reads its bytes.
+        state: ``"live"``; ``"spilled"``: its bytes are on disk, and are read there; ``"held"``: its name is gone, and
+            somebody still reads its bytes; ``"pending"``: it is still to be made; ``"lost"``: whoever was to make it has
+            ended.
         version: Counts the puts under this name, from 1.
         created: When it was published, in UTC.
         owner: Who published it.
@@ -94,8 +100,14 @@ class ObjectInfo:
     def explain(self) -> str:
         """Say which bytes a get shares, which it copies, and why."""
         meta = self._meta
+        if self.state in _UNMADE:
+            return _UNMADE[self.state]
         if meta is None:
             return "the object was gone before it could be looked at"
+        if meta.kind == FORWARD:
+            return "it stands for another object without a name, and a get gives that one"
+        if meta.kind == FAILURE:
+            return "it stands for an exception, which a get raises"
         if meta.kind == NDARRAY:
             where = "another object's extent" if meta.parts[0][0] else "its own extent"
             return f"all {format_size(meta.nbytes)} are shared: an ndarray, read in place from {where}"

@@ -59,7 +59,7 @@ class KeptRef(weakref.ref[object]):
     __slots__ = ("alarm", "entry", "id")
 
     id: int  # of the object
-    entry: Entry  # as it stands in the ring
+    entry: Entry | None  # as it stands in the ring; None: it is still to be made, and who keeps it is an anchor
     alarm: weakref.ref[object]  # as in RootRef
 
 
@@ -205,6 +205,13 @@ class Leases:
         finally:
             self.drain()
 
+    def forget_sent(self, id: int) -> None:
+        """Nothing here refers any more to an object that was sent: its word stays, and is all that there is of it."""
+        self.drain()
+        with self.lock:
+            if id not in self._held and id not in self._kept:
+                self._sent.discard(id)
+
     def has_room(self) -> bool:
         """Can an object be announced?  The lock is held."""
         if self.is_over or self._is_passive:
@@ -300,8 +307,10 @@ class Leases:
             return None if kept is None else self._take_kept(kept)
         return self._share(id, root, None, refs[-1])
 
-    def _take_kept(self, kept: KeptRef) -> Leased:
+    def _take_kept(self, kept: KeptRef) -> Leased | None:
         """An object of ours that the store has not read of yet; we have a lease on it."""
+        if kept.entry is None:
+            return None
         _, id, offset, nbytes, payload, created_ns = kept.entry
         record = Record(generation_of(id), 0, 0, 0, 0, offset, rounded(nbytes), nbytes, payload, created_ns, 1, 0, b"")
         self._unsettled = id
@@ -382,7 +391,8 @@ class Leases:
     def _let_go(self, ref: RootRef | KeptRef) -> None:
         """What the end of a root, or of what keeps an object, means.  Doing it twice does no harm."""
         if isinstance(ref, KeptRef):
-            self._kept.pop(ref.id, None)
+            if self._kept.get(ref.id) is ref:
+                self._kept.pop(ref.id, None)
             self._let_go_of(ref.id, is_anonymous=True)
             return
         if ref.window is not None:

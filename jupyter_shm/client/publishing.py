@@ -11,7 +11,7 @@ from ..protocol import messages as m
 from ..tables.ring import COMMIT
 from .cutting import Piece
 from .refs import ObjectRef
-from .session import Session
+from .session import Session, open_sessions
 from .writing import Found, Placed, joined
 
 How: TypeAlias = tuple[bool, tuple[int, int]]
@@ -45,7 +45,7 @@ def publish(
         if piece is not None:
             return _publish_piece(session, piece, placed, name, (overwrite, terms), tickets)
         reserved: m.Reserved = session.connection.request(m.Reserve, placed.nbytes, ticket=tickets)
-        _write(session, reserved.offset, placed, reserved.huge, told)
+        write(session, reserved.offset, placed, reserved.huge, told)
         return _commit(session, reserved.id, placed, name, (overwrite, terms), tickets)
     except BaseException as error:
         for ticket in tickets:
@@ -83,7 +83,7 @@ def put_small(session: Session, small: tuple[bytes, int, int]) -> ObjectRef | No
 def _publish_piece(
     session: Session, piece: Piece, placed: Placed, name: str, how: How, tickets: list[int]
 ) -> ObjectRef:
-    _write(session, piece.offset, placed, placed.nbytes if piece.nursery.is_huge else 0)
+    write(session, piece.offset, placed, placed.nbytes if piece.nursery.is_huge else 0)
     leases = session.leases
     if not (name or placed.contained):
         try:
@@ -98,7 +98,16 @@ def _publish_piece(
     return _commit(session, piece.nursery.id, placed, name, how, tickets, (piece.id, piece.offset))
 
 
-def _write(session: Session, offset: int, placed: Placed, huge: int, told: Callable[[int], None] | None = None) -> None:
+def write(session: Session, offset: int, placed: Placed, huge: int, told: Callable[[int], None] | None = None) -> None:
+    """Write an object into an extent that is ours.
+
+    Args:
+        session: In a call.
+        offset: Where in the heap the extent is, in bytes.
+        placed: What.
+        huge: Bytes of the extent, from its beginning on, that lie in huge pages.
+        told: As for ``publish``.
+    """
     if placed.nbytes <= SMALL:
         session.heap.write_small(offset, joined(placed.buffers, placed.nbytes))
     else:
@@ -151,3 +160,23 @@ class StoredBytes:
         if at < 0 or offset + buffer.nbytes > self._spans[at][1]:
             return None
         return self._spans[at][2], offset
+
+
+class BytesOfAll:
+    """The same, under the leases of every connection of this process to one store.
+
+    Args:
+        session: One of them, of which the object will be.
+    """
+
+    def __init__(self, session: Session) -> None:
+        store = session.welcome.store
+        self._all = [StoredBytes(one) for one in open_sessions() if one.welcome.store == store]
+
+    def find(self, buffer: memoryview) -> Found | None:
+        """As of ``StoredBytes``."""
+        for one in self._all:
+            found = one.find(buffer)
+            if found is not None:
+                return found
+        return None

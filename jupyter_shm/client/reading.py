@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import DeserializeError, InvalidModeError, ProtocolError
 from ..protocol.messages import ObjectFacts
 from ..serial.dtypes import dtype_from
-from ..serial.meta import NDARRAY, Meta, decode_meta
+from ..serial.meta import NDARRAY, PICKLE, Meta, decode_meta
 from ..serial.unpack import copy_out, unpack
 from ..tables.layout import DYING, LIVE, SPILLED, SPILLING, generation_of, slot_of
 from ..tables.prefix import HEAD_SIZE, description_start, find_description, read_head, read_label
@@ -40,6 +40,8 @@ def read(leases: Leases, leased: Leased, mode: str, copy: bool, key: str | int |
     Raises:
         InvalidModeError: This type cannot be read in this mode.
         DeserializeError: It cannot be rebuilt here.
+        Forwarded: It stands for another one, which lives as long as the lease is held.
+        Exception: It stands for this one, which was raised where it was to be made.
     """
     is_view = mode == "r" and not copy
     heap = leases.heap_of(leased)
@@ -58,11 +60,13 @@ def read(leases: Leases, leased: Leased, mode: str, copy: bool, key: str | int |
         return copy_out(meta, _parts(heap, meta, leased, start), publisher)
     if mode == "r":
         return unpack(meta, _parts(heap, meta, leased, start), publisher)
-    if meta.kind != NDARRAY:
+    if meta.kind == PICKLE:
         raise InvalidModeError(
             f"mode='c' gives a private copy-on-write view of an ndarray; {_named(leased)} is a {meta.type}. Use "
             "copy=True for a private copy."
         )
+    if meta.kind != NDARRAY:
+        return unpack(meta, _parts(heap, meta, leased, start))  # which says what it is
     source, offset, nbytes = meta.parts[0]
     return unpack(meta, [leases.private(leased, offset if source else start + offset, nbytes)])
 
@@ -96,6 +100,36 @@ def _array(
     return array
 
 
+def read_privately(leases: AllLeases, leased: Leased) -> Any:
+    """Build the object as whoever packed it had it: what was his own is writable, and a copy on write.
+
+    What lay in the store before it was put is read-only, as it was to him.
+
+    Args:
+        leases: Of the session that the object was leased with.
+        leased: The object; what is built holds its root for as long as it looks at the bytes.
+
+    Raises:
+        DeserializeError: It cannot be rebuilt here.
+    """
+    heap = leases.heap_of(leased)
+    meta, start = read_meta(heap, leased)
+    parts = _parts(heap, meta, leased, start)
+    # Part 0 of what was pickled is the stream, of which nothing is kept.
+    own = [
+        at
+        for at, (source, _, nbytes) in enumerate(meta.parts)
+        if nbytes and not source and (at or meta.kind == NDARRAY)
+    ]
+    if own:
+        first = meta.parts[own[0]][1]
+        root = leases.private(leased, start + first, sum(meta.parts[own[-1]][1:]) - first)
+        for at in own:
+            _, offset, nbytes = meta.parts[at]
+            parts[at] = root[offset - first : offset - first + nbytes]
+    return unpack(meta, parts, _publisher(leased) if meta.by_value else "")
+
+
 def read_meta(heap: Heap, leased: Leased) -> tuple[Meta, int]:
     """Read what an object says of itself, once for each root.
 
@@ -124,8 +158,11 @@ def peek_meta(leases: AllLeases, facts: ObjectFacts) -> Meta | None:
     """Read what an object says of itself, without keeping it, and even when it is no longer LIVE.
 
     Returns:
-        ``None`` when it was gone meanwhile, or was written by a release whose meta we cannot read.
+        ``None`` when it was gone meanwhile, or is still to be made, or was written by a release whose meta we cannot
+        read.
     """
+    if not facts.nbytes:
+        return None
     heap, offset = leases.heap_at(facts.spilled), facts.spilled - 1 if facts.spilled else facts.offset
     try:
         count, size, label = read_head(heap.read(offset, HEAD_SIZE), facts.nbytes)

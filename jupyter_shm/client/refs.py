@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .leases import Leased
+    from .promises import Promise
 
 
 class ObjectRef:
@@ -24,10 +24,22 @@ class ObjectRef:
         version: Counts the puts under the name, from 1.
         replaced_version: The version that this put replaced; 0 when the name was free.
         replaced_owner: Who had published that.
-        lease: What keeps an anonymous object; ``None`` for a named one.
+        lease: What keeps an anonymous object, while it is still to be made, too; ``None`` for a named one.
+        promise: What it stands for in the process that has promised it; ``None`` everywhere else.  As long as it is
+            not kept, and while its value stays in that process, ``id`` and ``store`` are 0.
     """
 
-    __slots__ = ("__weakref__", "id", "lease", "name", "replaced_owner", "replaced_version", "store", "version")
+    __slots__ = (
+        "__weakref__",
+        "id",
+        "lease",
+        "name",
+        "promise",
+        "replaced_owner",
+        "replaced_version",
+        "store",
+        "version",
+    )
 
     def __init__(
         self,
@@ -36,7 +48,7 @@ class ObjectRef:
         name: str,
         version: int,
         replaced: tuple[int, str] = (0, ""),
-        lease: Leased | None = None,
+        lease: object | None = None,
     ) -> None:
         self.store = store
         self.id = id
@@ -44,8 +56,11 @@ class ObjectRef:
         self.version = version
         self.replaced_version, self.replaced_owner = replaced
         self.lease = lease
+        self.promise: Promise | None = None
 
     def __repr__(self) -> str:
+        if self.promise is not None:
+            return f"ObjectRef({self.promise.what or 'a task'}: {self.promise.state})"
         if self.name:
             return f"ObjectRef({self.name!r}, version {self.version})"
         return "ObjectRef(anonymous: freed with its last reference; put(obj, name=...) publishes)"
@@ -53,7 +68,20 @@ class ObjectRef:
     def __reduce__(self) -> tuple[Any, ...]:
         from .travel import send
 
+        self.settle()
         return send(self)
+
+    def settle(self) -> None:
+        """Mean an object of the store, before this leaves the process."""
+        if self.promise is not None:
+            from .leaving import settle
+
+            settle(self)
+
+    def mean(self, other: ObjectRef) -> None:
+        """Show the object that another reference means."""
+        if self.store != other.store or self.id != other.id:
+            self.store, self.id, self.name, self.version = other.store, other.id, other.name, other.version
 
     def __copy__(self) -> ObjectRef:
         return self
@@ -69,7 +97,9 @@ class ObjectRef:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ObjectRef):
             return NotImplemented
+        if self.promise is not None or other.promise is not None:
+            return self.promise is other.promise
         return (self.store, self.id) == (other.store, other.id)
 
     def __hash__(self) -> int:
-        return hash((self.store, self.id))
+        return hash(self.promise if self.promise is not None else (self.store, self.id))

@@ -28,12 +28,13 @@ from ..tables.index import IndexReader
 from ..tables.layout import INDEX_SIZE, ROW_CLIENT, ROW_LOOKING, ROW_NUMBER, WORD_ENDED, WORD_PROGRESS, row_word
 from ..tables.leases import LEASES_SIZE, LeaseTable
 from . import launch
+from .anchors import AnchoredLeases
 from .connection import PATIENCE, Connection, greet
 from .cutting import Cutter
 from .heap import Heap, address_space_error
 from .identity import hello, kernel_id, label
 from .lock import is_mine, new_lock
-from .spilled import AllLeases, SpillHeap
+from .spilled import SpillHeap
 
 LOOK_EVERY = 0.02
 """Seconds between looks at the socket by calls that need no answer."""
@@ -94,7 +95,7 @@ class Session:
         self.heap = Heap(read_only, writable)
         del descriptors[:2]
         self.spill = SpillHeap(descriptors.pop()) if spill else None
-        self.leases = AllLeases(
+        self.leases = AnchoredLeases(
             self._index,
             LeaseTable(self._table_map.view),
             self.heap,

@@ -20,14 +20,16 @@ from ..linux.runtime import store_name
 from ..protocol import messages as m
 from ..protocol.names import encode_name
 from ..serial.pack import pack
+from ..serial.unpack import Forwarded
 from ..sizes import format_size, parse_size
-from . import asking, listing, publishing, reading
+from . import asking, listing, promises, publishing, reading, waiting
 from .again import again
 from .arguments import UNSET, check_key, check_version, deadline_of, is_count
 from .calls import once_more_if_lost, this_version
 from .connection import FOREVER
 from .events import Events
 from .leases import Leased
+from .packed import PackedPuts
 from .progress import progress_of
 from .refs import ObjectRef
 from .session import Session, opening, retire_orphans
@@ -47,7 +49,7 @@ Infos: TypeAlias = "list[ObjectInfo]"
 Names = list[str]
 
 
-class Store(Terms, Events):
+class Store(Terms, Events, PackedPuts):
     """A connection to this user's store on this machine.
 
     Args:
@@ -146,7 +148,9 @@ class Store(Terms, Events):
             mode: ``"r"``: a read-only view of the stored bytes.  ``"c"``, for ndarrays: a private copy-on-write
                 view; writable at once, and nobody else sees what is written.
             copy: An ordinary private copy instead of a view.
-            timeout: Seconds to wait for a name that is not published; ``None`` for ever.  Left out: do not wait.
+            timeout: Seconds to wait for a name that is not published; ``None`` for ever.  Left out: do not wait.  What
+                a reference means and somebody is still to make, the result of a task above all, is waited for in any
+                case; left out: for ever.
             default: What to give for a name that is not published, instead of an error.
 
         Returns:
@@ -154,7 +158,8 @@ class Store(Terms, Events):
 
         Raises:
             ObjectNotFoundError: Nobody has published the name, or the version that the reference means is gone.
-            GetTimeoutError: Nobody published it in time.
+            GetTimeoutError: Nobody published it, or made it, in time.
+            ObjectLostError: Whoever was to make it has ended.
             InvalidModeError, InvalidKeyError: The arguments make no sense.
             DeserializeError: This interpreter cannot rebuild the object.
         """
@@ -169,23 +174,31 @@ class Store(Terms, Events):
         if isinstance(key, (list, tuple)):
             for one in key:
                 check_key(one)
+            waiting.wait_all(key, deadline)
             return [self._get(one, mode, copy, deadline, default) for one in key]
         return self._get(key, mode, copy, deadline, default)
 
     def _get(self, key: Any, mode: str, copy: bool, deadline: float | None, default: Any) -> Any:
         # A name is not checked before it is looked up: what cannot be one is not published.
-        name = key.encode(errors="replace") if type(key) is str else check_key(key)
-        session = self._use()
-        leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
-        if leased is None:
-            check_key(key)
+        while True:
+            name = key.encode(errors="replace") if type(key) is str else check_key(key)
+            if name is None and key.promise is not None:
+                return promises.get(self, key, mode, copy, deadline)
+            session = self._use()
+            leased = session.leases.take(name) if name is not None else self._take_ref(session, key)
+            if leased is None:
+                check_key(key)
+                try:
+                    session, leased = self._ask_for(key, deadline, default is UNSET)
+                except (ObjectNotFoundError, GetTimeoutError):
+                    if default is UNSET:
+                        raise
+                    return default
             try:
-                session, leased = self._ask_for(key, deadline, default is UNSET)
-            except (ObjectNotFoundError, GetTimeoutError):
-                if default is UNSET:
-                    raise
-                return default
-        return reading.read(session.leases, leased, mode, copy, leased.id if name is None else key)
+                return reading.read(session.leases, leased, mode, copy, leased.id if name is None else key)
+            except Forwarded as forwarded:
+                # It is contained in the one that is leased now, and lives as long.
+                key = ObjectRef(session.welcome.store, forwarded.id, "", 1, lease=leased)
 
     async def aget(
         self, key: Any, *, mode: str = "r", copy: bool = False, timeout: float | None = UNSET, default: Any = UNSET
@@ -230,7 +243,8 @@ class Store(Terms, Events):
         """Wait until so many of these are there.
 
         Args:
-            keys: Names and ObjectRefs, each once.
+            keys: Names and ObjectRefs, each once.  What a reference means is there, or somebody is still to make it; if
+                he ends first, it is not waited for any longer, and ``get`` says so.
             num_returns: How many.
             newer_than: Wait for versions of the names that are above this one, as ``info(name).version`` tells them:
                 for the next put of ``name`` with ``wait(name, newer_than=store.info(name).version)``.  Versions count
@@ -242,8 +256,8 @@ class Store(Terms, Events):
             ``num_returns``; it is longer when more were there.
 
         Raises:
-            InvalidArgumentError: ``num_returns`` is not between 1 and the number of keys, a key comes twice, or
-                ``newer_than`` makes no sense: it is about names.
+            InvalidArgumentError: ``num_returns`` is not between 1 and the number of keys, a key comes twice,
+                ``newer_than`` makes no sense: it is about names; or so many cannot be waited for at once.
         """
         if isinstance(keys, (str, ObjectRef)) or not isinstance(keys, Iterable):
             keys = [keys]
@@ -257,15 +271,21 @@ class Store(Terms, Events):
         if len(set(keys)) < len(keys):
             raise InvalidArgumentError("a key comes twice in keys; each may come once")
         names = tuple(key for key in keys if isinstance(key, str))
-        refs = len(keys) - len(names)  # a reference is given out when its object is there
-        version = check_version(newer_than, refs)
+        refs = [key for key in keys if not isinstance(key, str)]
+        version = check_version(newer_than, len(refs))
+        if refs and waiting.promises_in(refs):
+            there = waiting.wait_mixed(self, keys, num_returns, newer_than, deadline_of(timeout) or FOREVER)
+            return there, [key for key in keys if key not in set(there)]
         with self._call() as session:
-            if num_returns > refs:
+            ids = asking.unmade(session, refs)  # most references were given out when their object was there
+            missing = num_returns - len(refs) + len(ids)
+            if missing > 0:
                 with contextlib.suppress(GetTimeoutError):
-                    asking.wait_for(session, names, num_returns - refs, deadline_of(timeout) or FOREVER, version)
-            present = {name for name in names if asking.is_newer(session, name, version)}
-        ready = [key for key in keys if isinstance(key, ObjectRef) or key in present]
-        return ready, [key for key in keys if key not in ready]
+                    asking.wait_for(session, names, missing, deadline_of(timeout) or FOREVER, version, tuple(ids))
+            present: set[Any] = {name for name in names if asking.is_newer(session, name, version)}
+            present.update(refs)
+            present.difference_update(asking.still_unmade(session, ids))
+        return [key for key in keys if key in present], [key for key in keys if key not in present]
 
     # --- what there is -----------------------------------------------------------------------------------------
 

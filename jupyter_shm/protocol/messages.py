@@ -11,15 +11,15 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-WIRE = 4
+from .message import MAX_COUNT as MAX_COUNT
+from .message import Count as Count
+from .message import Message as Message
+from .pending import Fulfil as Fulfil
+from .pending import Pend as Pend
+from .pending import Pended as Pended
+
+WIRE = 5
 """Version of this language.  Releases that share it work together; raise it when a message changes its meaning."""
-
-
-MAX_COUNT = (1 << 63) - 1
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
-"""A number that fits a word of the index.  A packet with any other is malformed."""
-
 
 MAX_LABEL = 256  # bytes of UTF-8; longer labels are cut by the client
 MAX_NAME = 128  # bytes of UTF-8
@@ -28,13 +28,10 @@ PAGE_OBJECTS = 80  # objects told per page: 80 of the longest are under 64 KiB
 PAGE_CLIENTS = 100  # clients told per page
 PAGE_EVENTS = 120  # events told per page: 120 of the longest are under 64 KiB
 MAX_WAIT_NAMES = 400  # names in one Wait: 400 of the longest are under 64 KiB
+MAX_WAIT_IDS = 1000  # ids in one Wait, besides as many names
 
 Label = Annotated[str, msgspec.Meta(max_length=MAX_LABEL)]
 """A label in characters; ``Session`` checks that its bytes are not more."""
-
-
-class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
-    """A message of the control socket; array-like, because a field's name need not travel with every packet."""
 
 
 # --- from the client -------------------------------------------------------------------------------------------
@@ -156,12 +153,16 @@ class Look(Message, frozen=True, tag="look"):
 
 
 class Wait(Message, frozen=True, tag="wait"):
-    """Answer with ``Ready`` as soon as ``count`` of these names are published."""
+    """Answer with ``Ready`` as soon as ``count`` of these names are published, and of these objects PENDING no more.
+
+    What is lost, or gone, is waited for no longer, either.
+    """
 
     number: Count
     names: tuple[str, ...]
     count: Count
     newer_than: Count = 0  # only versions above this one count
+    ids: tuple[Count, ...] = ()  # of anonymous objects
 
 
 class List(Message, frozen=True, tag="list"):
@@ -285,10 +286,11 @@ class Found(Message, frozen=True, tag="found"):
 
 
 class Ready(Message, frozen=True, tag="ready"):
-    """These of the names waited for are published."""
+    """These of the names waited for are published, and these objects are not to be waited for any more."""
 
     number: int
     names: tuple[str, ...]
+    ids: tuple[int, ...] = ()
 
 
 class ObjectFacts(msgspec.Struct, frozen=True, array_like=True):
@@ -296,9 +298,9 @@ class ObjectFacts(msgspec.Struct, frozen=True, array_like=True):
 
     id: int
     name: str  # "" for an anonymous one
-    state: (
-        str  # "live"; "spilled": as live, but on disk; or "held": its name is gone and somebody still reads its bytes
-    )
+    # "live"; "spilled": as live, but on disk; "held": its name is gone and somebody still reads its bytes; "pending": it
+    # is still to be made; "lost": it will not be, for the client that was to make it has ended.
+    state: str
     version: int
     payload: int  # bytes of data
     offset: int  # bytes from the start of the heap
@@ -460,6 +462,8 @@ Request: TypeAlias = (
     | SetCapacity
     | Events
     | Stop
+    | Pend
+    | Fulfil
 )
 Answer: TypeAlias = (
     Welcome
@@ -476,4 +480,5 @@ Answer: TypeAlias = (
     | Past
     | Changed
     | Refused
+    | Pended
 )

@@ -115,14 +115,21 @@ def _check_texts(message: messages.Request) -> None:
         texts, limit = (message.label, message.kernel, message.python, message.package), messages.MAX_LABEL
     elif isinstance(message, messages.Wait):
         texts, limit = message.names, messages.MAX_NAME
-        if not 0 < message.count <= len(texts) <= messages.MAX_WAIT_NAMES:
-            raise ProtocolError(f"a wait for {message.count} of {len(texts)} names", reason="illegal")
+        _check_wait(message)
     elif isinstance(message, (messages.Look, messages.Delete, messages.Info, messages.Pin, messages.Expire)):
         texts, limit = (message.name,), messages.MAX_NAME
     else:
         return
-    longest = max(len(text.encode()) for text in texts)
+    longest = max((len(text.encode()) for text in texts), default=0)
     if longest > limit:
         raise ProtocolError(
             f"{type(message).__name__} has a text of {longest} bytes; the limit is {limit}", reason="illegal"
         )
+
+
+def _check_wait(wait: messages.Wait) -> None:
+    """A wait for nothing is a question: which of these are there now?"""
+    names, ids = len(wait.names), len(wait.ids)
+    is_sized = names <= messages.MAX_WAIT_NAMES and ids <= messages.MAX_WAIT_IDS
+    if not (0 <= wait.count <= names + ids and is_sized and names + ids and (wait.count or ids)):
+        raise ProtocolError(f"a wait for {wait.count} of {names} names and {ids} objects", reason="illegal")

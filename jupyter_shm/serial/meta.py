@@ -14,6 +14,11 @@ from ..errors import DeserializeError
 NDARRAY = "ndarray"  # one part: the elements in the order of `array.order`
 PICKLE = "pickle"  # part 0 is the pickle stream, the others are its out-of-band buffers in order
 
+FORWARD = "forward"  # part 0 is the id, a word, of the object that it stands for, and contains
+FAILURE = (
+    "failure"  # part 0 is text; part 1, if there is one, the pickle stream of an exception, the others its buffers
+)
+
 
 class ArraySpec(msgspec.Struct, array_like=True, frozen=True):
     """How the bytes of an ndarray are to be read.
@@ -33,7 +38,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True):
     Nothing in it differs between two arrays of one kind: it is decoded once for all of them.
 
     Attributes:
-        kind: ``NDARRAY`` or ``PICKLE``.
+        kind: ``NDARRAY``, ``PICKLE``, ``FORWARD`` or ``FAILURE``.
         type: Qualified name for people, "numpy.ndarray".
         shape: Of anything that has one; None otherwise.
         dtype: For people; None when there is none.

@@ -15,10 +15,22 @@ import numpy as np
 
 from ..errors import DeserializeError, PythonMismatchError
 from .dtypes import dtype_from
-from .meta import NDARRAY, PICKLE, ArraySpec, Meta
+from .meta import FAILURE, FORWARD, NDARRAY, PICKLE, ArraySpec, Meta
 
 Part: TypeAlias = "memoryview | np.ndarray[Any, Any]"
 """One part's bytes: one-dimensional uint8.  What is built over it is writable exactly when it is."""
+
+
+class Forwarded(Exception):  # noqa: N818 - it says where to go on
+    """The object stands for another one.  Never leaves the package.
+
+    Attributes:
+        id: Of that one.
+    """
+
+    def __init__(self, id: int) -> None:
+        super().__init__(id)
+        self.id = id
 
 
 def unpack(meta: Meta, parts: Sequence[Part], publisher: str = "") -> Any:
@@ -36,11 +48,17 @@ def unpack(meta: Meta, parts: Sequence[Part], publisher: str = "") -> Any:
     Raises:
         PythonMismatchError: The object holds code of another Python minor version.
         DeserializeError: The object cannot be rebuilt here; the text says what is missing.
+        Forwarded: It stands for another one.
+        Exception: It stands for this one.
     """
     if meta.kind == NDARRAY:
         return _array(meta, parts)
     if meta.kind == PICKLE:
         return _load(meta, parts, publisher)
+    if meta.kind in {FORWARD, FAILURE} and parts:
+        from .outcome import outcome
+
+        raise outcome(meta, parts)
     raise DeserializeError(
         f"this {meta.type} was stored in the form {meta.kind!r}, which this release of jupyter_shm does not know. "
         "Upgrade jupyter_shm in this kernel to the publisher's release."

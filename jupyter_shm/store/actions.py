@@ -40,8 +40,18 @@ class Promise:
 
 
 @dataclass(slots=True)
+class Pend:
+    """Make a FREE slot PENDING, for an object that a client will make."""
+
+    slot: int
+    generation: int
+    client: int
+    number: int
+
+
+@dataclass(slots=True)
 class Publish:
-    """Write the facts of an object into the slot that was promised, and make it LIVE."""
+    """Write the facts of an object into the slot that was promised, or is PENDING, and make it LIVE."""
 
     slot: int
     record: Record
@@ -206,6 +216,7 @@ Action: TypeAlias = (
     WriteRecord
     | SetState
     | Promise
+    | Pend
     | Publish
     | SetTail
     | SetDone

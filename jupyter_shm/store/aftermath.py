@@ -32,7 +32,9 @@ class Aftermath:
     last_client: int = 0
 
     def answer(
-        self, client: Client, request: m.Reserve | m.ReserveNursery | m.Commit | m.Delete | m.Pin | m.Expire
+        self,
+        client: Client,
+        request: m.Reserve | m.ReserveNursery | m.Commit | m.Delete | m.Pin | m.Expire | m.Pend | m.Fulfil,
     ) -> m.Answer:
         """Answer a request that is not to be carried out again."""
         number = request.number
@@ -41,11 +43,13 @@ class Aftermath:
         if isinstance(request, (m.Pin, m.Expire)):
             is_done = client.done == number or (client.id, number) in self.ended
             return m.Done(number) if is_done else _again(number)
-        if not isinstance(request, m.Commit):
+        if isinstance(request, (m.Reserve, m.ReserveNursery)):
             return self._granted(client, request)
         object = self._made_by(client.id, number)
         if object is None:
             return _again(number)
+        if not isinstance(request, m.Commit):
+            return m.Done(number) if isinstance(request, m.Fulfil) else m.Pended(number, object.id)
         old = self._before(object)
         replaced = (old.version, self.ledger.label(old)) if old else (object.version - 1, "")
         return m.Committed(number, object.id, object.version, *replaced)

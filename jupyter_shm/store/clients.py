@@ -24,6 +24,7 @@ class Client:
     applied: int = 0  # number of the last request that changes something and was carried out, or refused
     reservations: dict[int, Reservation] = field(default_factory=dict)  # by id
     anonymous: dict[int, Object] = field(default_factory=dict)  # by id
+    pending: dict[int, Object] = field(default_factory=dict)  # by id: those that it is still to make
     bound: dict[int, Object] = field(default_factory=dict)  # by id: those whose names end with this connection
     done: int = 0  # number of the last request about terms that was carried out
     tail: int = 0  # entries of its ring that were read

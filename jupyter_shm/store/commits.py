@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from ..errors import InvalidKeyError, InvalidNameError
 from ..protocol import messages as m
@@ -21,6 +22,9 @@ from .ledger import Ledger
 from .lifetimes import Lifetimes, expiry
 from .nurseries import Nurseries, record_of
 from .rows import applied, refused
+
+Filled: TypeAlias = m.Commit | m.Fulfil
+"""What says that an extent is filled."""
 
 
 class Commits:
@@ -61,7 +65,7 @@ class Commits:
             now: Seconds.
         """
         entry = client.reservations.get(request.reservation)
-        if entry is None or not self._may_seal(entry, request):
+        if entry is None or not self.may_seal(entry, request):
             text = f"client {client.id} has no reservation {request.reservation} of {request.nbytes} bytes or more"
             return refused(client, request.number, "bad-reservation", text)
         try:
@@ -76,7 +80,7 @@ class Commits:
             return refused(client, request.number, "exists", report.exists(old, self._ledger))
         contained = tuple(dict.fromkeys(contained))
         for id in contained:
-            if not self._may_contain(client, id):
+            if not self.may_contain(client, id):
                 text = f"object {id}, whose bytes the new one refers to, is gone; put a copy of the data"
                 return refused(client, request.number, "contained-gone", text)
         return self._seal(client, request, entry, name, old, contained, now)
@@ -134,14 +138,16 @@ class Commits:
         answer = m.Committed(request.number, object.id, object.version, *replaced)
         return [*actions, applied(client, request.number), Send(client.conn, answer)]
 
-    def _may_seal(self, entry: Reservation | None, request: m.Commit) -> bool:
+    def may_seal(self, entry: Reservation | None, request: Filled) -> bool:
+        """May what its client has reserved become this object?"""
         if entry is None:
             return False
         if isinstance(entry, Nursery):
             return self._nurseries.can_cut(entry, request.id, request.offset, request.nbytes)
         return request.id == 0 and 0 < request.nbytes <= entry.extent
 
-    def _may_contain(self, client: Client, id: int) -> bool:
+    def may_contain(self, client: Client, id: int) -> bool:
+        """May what this client puts refer to this object?"""
         object = self._ledger.objects.get(id)
         if object is None or object.is_spilled:
             return False  # a spilled one's bytes are copied when they are put again

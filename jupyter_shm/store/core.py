@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..protocol import messages as m
-from ..tables.layout import FREE, RESERVED, Record, object_id
+from ..tables.layout import FREE, object_id
 from ..tables.terms import NO_TERMS
 from . import report
 from .actions import (
@@ -29,12 +29,11 @@ from .actions import (
     SetRow,
     SetState,
     Warm,
-    WriteRecord,
 )
 from .admission import Admission
 from .aftermath import Aftermath
 from .clients import Client, Clients
-from .commits import Commits
+from .commits import Commits, Filled
 from .entries import Nursery
 from .history import DELETE, SPILL, History
 from .holders import Holders
@@ -43,9 +42,10 @@ from .ledger import Ledger, Object, Reservation
 from .lifetimes import Lifetimes
 from .linger import Linger
 from .nurseries import Nurseries
+from .pendings import Pendings
 from .reclaim import Reclaim
 from .references import References
-from .rows import applied, refused
+from .rows import applied, granted, refused
 from .shortage import Shortage
 from .spilling import Spilling
 from .watchers import Watchers
@@ -54,8 +54,7 @@ from .welcomes import Welcomes
 IDLE_EXIT = 600.0
 """Seconds without a client and without an object after which the store ends."""
 
-
-CHANGES = (m.Reserve, m.ReserveNursery, m.Commit, m.Delete, m.Pin, m.Expire)
+CHANGES = (m.Reserve, m.ReserveNursery, m.Commit, m.Delete, m.Pin, m.Expire, m.Pend, m.Fulfil)
 """Requests that change something: their numbers are in the rows."""
 
 
@@ -102,6 +101,7 @@ class Core:
         self._lifetimes = Lifetimes(ledger, self.clients, self.history, self._condemn)
         self._nurseries = Nurseries(ledger, holders, self.admission, self.history, self.references.drop)
         self._commits = Commits(ledger, holders, self._nurseries, self._lifetimes, self.history, self._condemn)
+        self._pendings = Pendings(ledger, self.references, self._nurseries, self._commits, self.history, self.inquiries)
         self._verbs: dict[type, Callable[..., list[Action]]] = {
             m.Forked: self._welcomes.forked,
             m.Reserve: self._reserve,
@@ -112,9 +112,10 @@ class Core:
             m.Delete: self._delete,
             m.Pin: self._lifetimes.pin,
             m.Expire: self._lifetimes.expire,
+            m.Pend: lambda client, request, _: self._pendings.pend(client, request),
             m.Drop: self._drop,
             m.Hint: self._hint,
-            m.Clients: self._people,
+            m.Clients: lambda client, request, _: self.inquiries.people(client, request),
             m.Stats: self._stats,
             m.SetCapacity: self._set_capacity,
             m.Events: self._past,
@@ -152,17 +153,19 @@ class Core:
         told = self._nurseries.read(client, now)
         if isinstance(message, CHANGES) and message.number <= client.applied:
             return [*told, Send(conn, self.aftermath.answer(client, message))]
-        if isinstance(message, m.Commit):
+        if isinstance(message, (m.Commit, m.Fulfil)):
             return told + self._commit(client, message, now, contained)
         return told + self._verbs[type(message)](client, message, now)
 
-    def _commit(self, client: Client, commit: m.Commit, now: float, contained: tuple[int, ...]) -> list[Action]:
+    def _commit(self, client: Client, commit: Filled, now: float, contained: tuple[int, ...]) -> list[Action]:
         if self.holders.is_withdrawn(client.id, commit.number):
             return refused(client, commit.number, "again", "nobody waits for it any more")
         told: list[Action] = []
         if any(id not in self.ledger.objects for id in contained):
             told = self._nurseries.read_all(now)  # another one may just have made it
         self.ledger.warm.note_put(now)
+        if isinstance(commit, m.Fulfil):
+            return told + self._pendings.fulfil(client, commit, contained)
         actions = self._commits.commit(client, commit, contained, now)
         return [*told, *actions, *self.inquiries.announce(commit.name)]
 
@@ -191,6 +194,7 @@ class Core:
         self._reclaim.forget(client.id, now)
         actions = [action for entry in list(client.reservations.values()) for action in self._release(client, entry)]
         actions = [*told, *actions]
+        actions += self._pendings.hung_up(client)
         referred, nbytes = self.references.hung_up(client, now)
         actions += [*referred, *self._lifetimes.leave(client, nbytes)]
         for slot, generation, _count, reads in self.holders.touched(client.id):
@@ -374,6 +378,7 @@ class Core:
                 owner.reservations[entry.id] = entry
             else:
                 actions += self._give_back(entry)
+        self._pendings.recover()
         actions += self.references.recover()
         actions += self._lifetimes.recover()
         self._reclaim.resume()
@@ -400,16 +405,8 @@ class Core:
 
     def _granted(self, client: Client, request: m.Reserve, entry: Reservation) -> list[Action]:
         client.reservations[entry.id] = entry
-        facts = (entry.generation, self.ledger.sequence, client.id, 0, request.number, entry.offset, entry.extent)
-        record = Record(*facts, 0, 0, 0, 0, 0, b"")
-        huge = self.ledger.warm.huge(entry.offset, entry.extent)
-        return [
-            *self._punch_spoilt(),  # before the memory that this makes room for is touched
-            WriteRecord(entry.slot, record),
-            SetState(entry.slot, entry.generation, RESERVED),
-            applied(client, request.number),
-            Send(client.conn, m.Reserved(request.number, entry.id, entry.offset, huge)),
-        ]
+        # What is given back goes first, before the memory that this makes room for is touched.
+        return [*self._punch_spoilt(), *granted(client, request.number, entry, self.ledger)]
 
     def _open_nursery(self, client: Client, request: m.ReserveNursery, now: float) -> list[Action]:
         self.ledger.warm.note_put(now)
@@ -428,7 +425,8 @@ class Core:
             return actions  # what came by the ring has no number
         for entry in [entry for entry in client.reservations.values() if entry.request == number]:
             actions += self._release(client, entry)
-        for object in [object for object in client.anonymous.values() if object.request == number]:
+        # Of what was PENDING, others know the id.
+        for object in [one for one in client.anonymous.values() if one.request == number and not one.was_pending]:
             actions += self._condemn(object)
         return actions
 
@@ -441,6 +439,8 @@ class Core:
             # Not a question that has to wait for a drain: deletes and named puts are answered in the order they came.
             no = refused(client, request.number, "not-found", report.missing(request.name, request.id))
             return [*told, *no]
+        if object.is_pending:
+            return refused(client, request.number, "invalid-argument", report.unmade(object))
         object.ender = (client.id, request.number)
         self.history.note(DELETE, object, client.hello.label)
         return [
@@ -458,9 +458,6 @@ class Core:
     def _hint(self, _client: Client, request: m.Hint, now: float) -> list[Action]:
         self._reclaim.hint(request.id, now)
         return self.references.check(self.ledger.objects.get(request.id))
-
-    def _people(self, client: Client, request: m.Clients, _now: float) -> list[Action]:
-        return self.inquiries.people(client, request)
 
     def _stats(self, client: Client, request: m.Stats, now: float) -> list[Action]:
         return [*self._nurseries.read_all(now), *self.inquiries.stats(client, request, now)]
@@ -483,6 +480,8 @@ class Core:
         publisher = None if object.name else self.clients.by_id(object.client)
         if publisher is not None:
             publisher.anonymous.pop(object.id, None)
+        if object.is_pending:
+            return self._reclaim.condemn(object, keep_name) + self._pendings.dropped(object, publisher)
         if object.terms is not NO_TERMS:
             self._lifetimes.forget(object)
         return [*self._spilling.wake(object), *self._reclaim.condemn(object, keep_name)]

@@ -286,7 +286,7 @@ class Daemon:
         elif isinstance(message, m.Cancel):
             peer.head = 0  # the number is another request's
             self._end_wait(peer, message.number)
-        elif isinstance(message, m.Commit):
+        elif isinstance(message, (m.Commit, m.Fulfil)):
             try:
                 contained = self._regions.contained_in(message, self._core.extent_of(peer.fd, message.reservation))
             except ProtocolError as error:

@@ -64,7 +64,14 @@ class Object:
     is_held: bool = False  # a look found a lease, or a container
     terms: Terms = NO_TERMS  # changed by ``agreements.agree`` alone
     is_spilled: bool = False  # its bytes are in the spill heap, at ``place``, and its extent is another's
+    is_pending: bool = False  # it is still to be made: it has no facts, and no extent
+    is_lost: bool = False  # and the client that was to make it is gone
     used_at: float = 0.0  # when a client that has hung up since used it last, or it was published; seconds
+
+    @property
+    def was_pending(self) -> bool:
+        """Is it an object that was PENDING, and has been made?"""
+        return not self.version and not self.is_pending
 
     @property
     def place(self) -> int:

@@ -101,16 +101,16 @@ class Inquiries:
 
     def wait(self, client: Client, question: m.Wait) -> list[Action]:
         """Answer now if the names are there, else as soon as they are."""
-        waiter = Waiter(client.conn, question.number, question.names, question.count, question.newer_than)
+        waiter = Waiter(client.conn, question.number, question.names, question.count, question.newer_than, question.ids)
         ready = self._ready(waiter)
         if ready is None:
             self._waiters.add(waiter)
         return [ready] if ready else []
 
-    def announce(self, name: str) -> list[Action]:
-        """A name is published: answer those whose wait that ends."""
+    def announce(self, key: str | int) -> list[Action]:
+        """A name is published, or the object of an id is PENDING no more: answer those whose wait that ends."""
         actions: list[Action] = []
-        for waiter in self._waiters.of(name) if name else ():
+        for waiter in self._waiters.of(key) if key else ():
             ready = self._ready(waiter)
             if ready is not None:
                 self._waiters.cancel(waiter.conn, waiter.number)
@@ -128,7 +128,12 @@ class Inquiries:
     def _ready(self, waiter: Waiter) -> Send | None:
         found = ((name, self._ledger.names.get(name)) for name in waiter.names)
         names = tuple(name for name, object in found if object is not None and object.version > waiter.newer_than)
-        return Send(waiter.conn, m.Ready(waiter.number, names)) if len(names) >= waiter.count else None
+        ids = tuple(id for id in waiter.ids if not self._is_awaited(id)) if waiter.ids else ()
+        return Send(waiter.conn, m.Ready(waiter.number, names, ids)) if len(names) + len(ids) >= waiter.count else None
+
+    def _is_awaited(self, id: int) -> bool:
+        object = self._ledger.objects.get(id)
+        return object is not None and object.is_pending and not object.is_lost and object.state == LIVE
 
     def _is_there(self, object: Object) -> bool:
         """Is it LIVE, or held by somebody, as the list tells?"""

@@ -109,7 +109,8 @@ class Ledger:
         return ledger
 
     def _restore_slots(self) -> None:
-        sealed = [(object.offset, object.extent) for object in self.objects.values() if not object.is_spilled]
+        resident = (one for one in self.objects.values() if not (one.is_spilled or one.is_pending))
+        sealed = [(object.offset, object.extent) for object in resident]
         reserved = [(entry.offset, entry.extent) for entry in self.reservations.values()]
         nurseries = [entry for entry in self.reservations.values() if isinstance(entry, Nursery)]
         gaps = [(start, end - start) for nursery in nurseries for start, end in nursery.gaps]
@@ -243,6 +244,33 @@ class Ledger:
         del nursery.promised[id]
         return self._add(id, nursery.client, place, facts)
 
+    def pend(self, client: int, request: int, label: str, created_ns: int) -> Object:
+        """Take a slot for an object that is still to be made; the caller has asked ``has_slots``."""
+        slot, generation = self._take_slot()
+        id = object_id(slot, generation)
+        empty = (0, "", client, request, label, 0, 0, 0, 0, created_ns, 0)
+        object = Object(id, slot, generation, *empty, is_pending=True, used_at=self.now)
+        self.objects[id] = self._by_slot[slot] = object
+        return object
+
+    def fulfil(self, object: Object, place: tuple[int, int], contained: tuple[int, ...]) -> None:
+        """A PENDING object has bytes now; what else is to be said of them the caller sets.
+
+        Args:
+            object: A PENDING one.
+            place: Offset and bytes of its extent, which nobody has: it was reserved, or cut out of a nursery.
+            contained: Ids of what it contains.
+        """
+        self.sequence += 1
+        object.sequence, object.used_at, object.is_pending = self.sequence, self.now, False
+        object.offset, object.extent = place
+        object.contained = contained
+        self._count(object)
+
+    def unreserve(self, reservation: Reservation) -> None:
+        """A reservation's extent is an object's now; its slot is free."""
+        self._forget(reservation)
+
     def _add(self, id: int, client: int, place: tuple[int, int], facts: dict[str, object]) -> Object:
         slot = slot_of(id)
         self.sequence += 1
@@ -258,11 +286,14 @@ class Ledger:
             **facts,  # type: ignore[arg-type]
         )
         self.objects[id] = self._by_slot[slot] = object
-        self._sealed.add(*place)
+        self._count(object)
+        return object
+
+    def _count(self, object: Object) -> None:
+        self._sealed.add(object.offset, object.extent)
         self.payload += object.payload
         for inner in object.contained:
             self.objects[inner].containers += 1
-        return object
 
     def condemn(self, object: Object) -> None:
         """A LIVE object loses its name and is to be freed."""
@@ -312,6 +343,8 @@ class Ledger:
         for id in object.contained:
             self.objects[id].containers -= 1
         self._free_slots.append(object.slot)
+        if object.is_pending:
+            return 0, 0
         if object.is_spilled:
             self.spilled -= 1
             return object.offset, 0

@@ -93,12 +93,12 @@ def _live(parent: int, sock: socket.socket, name: str, kept: set[int], work: Wor
     """The whole life of the child.  It never goes back into the store's code, whatever happens."""
     status = 1
     try:
+        set_name(name)
         gc.disable()  # a finalizer of the store's would close a descriptor that is ours by then
         _die_with(parent)
         _reset_signals()
         _close_all_but({sock.fileno(), *kept})
         _unmap_memory()
-        set_name(name)
         work(sock)
         status = 0
     finally:

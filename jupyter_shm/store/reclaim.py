@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 
-from ..tables.layout import DYING, FREE
+from ..tables.layout import DROPPED, DYING, FREE
 from ..tables.terms import NO_TERMS
 from .actions import Action, ClearName, Punch, PunchSpill, SetState
 from .agreements import agree
@@ -65,7 +65,8 @@ class Reclaim:
             object: A LIVE object.
             keep_name: The index's name already means another slot.
         """
-        actions: list[Action] = [SetState(object.slot, object.generation, DYING)]
+        state = DROPPED if object.is_pending else DYING
+        actions: list[Action] = [SetState(object.slot, object.generation, state)]
         if object.name and not keep_name:
             actions.append(ClearName(object.name.encode(), object.slot))
         self._ledger.condemn(object)
@@ -152,7 +153,8 @@ class Reclaim:
     def take_returning(self) -> list[Object]:
         """Anonymous objects that somebody turned out to hold, since the last call."""
         returning, self._returning = self._returning, []
-        return returning
+        # The same look may have freed what held one of them, and then that one.
+        return [object for object in returning if object.id in self._ledger.objects]
 
     def take_let_go(self) -> list[int]:
         """Ids of what freed objects have contained, since the last call."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 
-from ..tables.layout import DYING, LIVE, SPILLED, object_id
+from ..tables.layout import DYING, LIVE, PENDING, SPILLED, object_id
 from .actions import Action, SetState
 from .agreements import agree
 from .clients import Client, Clients
@@ -126,10 +126,21 @@ class References:
 
     def revive(self, object: Object) -> list[Action]:
         """Somebody turned up who refers to a DYING object that nobody has deleted."""
-        if object.name or object.state != DYING or object.ender is not None or object.id not in self._ledger.objects:
+        if object.name or object.state != DYING or object.ender is not None:
             return []
         self._ledger.revive(object)
+        if object.is_pending:
+            self.wait_for(object)
+            return [SetState(object.slot, object.generation, PENDING)]
         return [SetState(object.slot, object.generation, SPILLED if object.is_spilled else LIVE)]
+
+    def wait_for(self, object: Object) -> None:
+        """A PENDING object is to be made, or will not be."""
+        owner = self._clients.by_id(object.client)
+        object.is_lost = owner is None
+        if owner is not None:
+            owner.pending[object.id] = object
+            object.label = owner.hello.label
 
     def heed(self, returning: Iterable[Object], let_go: Iterable[int]) -> list[Action]:
         """What a look at the DYING has found.

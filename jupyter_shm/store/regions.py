@@ -14,7 +14,7 @@ from mmap import MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 from ..errors import ProtocolError
 from ..linux.limits import available_memory, machine_memory
 from ..linux.memory import create_memory, data_ranges, punch, reopen_read_only
-from ..protocol.messages import Commit
+from ..protocol.messages import Commit, Fulfil
 from ..tables.index import IndexWriter
 from ..tables.layout import INDEX_SIZE, PAGE, TERMS_BASE, TERMS_SIZE, WORD
 from ..tables.leases import LEASES_SIZE, LeaseTable
@@ -80,7 +80,7 @@ class Regions:
         """What clients are given besides: the spill heap, read-only, or nothing."""
         return (self.spill_read_only,) if self.spill >= 0 else ()
 
-    def contained_in(self, commit: Commit, extent: tuple[int, int] | None) -> tuple[int, ...]:
+    def contained_in(self, commit: Commit | Fulfil, extent: tuple[int, int] | None) -> tuple[int, ...]:
         """Read the containment list of an object that is to be committed.
 
         Args:

@@ -16,8 +16,8 @@ def facts(object: Object, ledger: Ledger, holders: Holders) -> m.ObjectFacts:
     return m.ObjectFacts(
         id=object.id,
         name=object.name,
-        state="held" if object.state != LIVE else "spilled" if object.is_spilled else "live",
-        version=object.version,
+        state=_state(object),
+        version=object.version or 1,
         payload=object.payload,
         offset=object.offset,
         nbytes=object.extent,
@@ -31,6 +31,14 @@ def facts(object: Object, ledger: Ledger, holders: Holders) -> m.ObjectFacts:
         expiry=object.terms.expiry,
         spilled=object.terms.spilled if object.is_spilled else 0,
     )
+
+
+def _state(object: Object) -> str:
+    if object.state != LIVE:
+        return "held"
+    if object.is_pending:
+        return "lost" if object.is_lost else "pending"
+    return "spilled" if object.is_spilled else "live"
 
 
 def page(ledger: Ledger, holders: Holders, request: m.List) -> m.Page:
@@ -59,6 +67,11 @@ def missing(name: str, id: int) -> str:
     if id:
         return f"the object that this reference meant{f' ({name!r})' if name else ''} is gone: deleted or replaced"
     return f"nothing is published under {name!r}"
+
+
+def unmade(object: Object) -> str:
+    """What is still to be made cannot be taken away."""
+    return f"object {object.id} is still to be made: it ends when nobody refers to it any more, and cannot be deleted"
 
 
 def exists(object: Object, ledger: Ledger) -> str:

@@ -14,6 +14,8 @@ say.  The laws that make this possible:
    the slot of no object was left by a death in between.
 6. An object is SPILLED when its bytes are in the spill heap and nobody holds its extent, which is given back
    afterwards; before that its slot tells of it, and of nothing else.
+7. What is said of a PENDING object stands in words that its facts do not touch, which are written before it becomes
+   LIVE.  Whether somebody will make it is told by who is connected.
 
 What is to be repaired is told as actions.  Restoring again after some of them were carried out comes to the same end.
 """
@@ -29,11 +31,13 @@ from typing import TypeAlias
 from ..errors import ProtocolError
 from ..tables.index import IndexReader, Slot
 from ..tables.layout import (
+    DROPPED,
     DYING,
     FREE,
     LIVE,
     MAX_CLIENTS,
     MAX_OBJECTS,
+    PENDING,
     RESERVED,
     SPILLED,
     SPILLING,
@@ -43,6 +47,7 @@ from ..tables.layout import (
 from ..tables.terms import NO_TERMS, Terms, changes
 from .actions import SetEnder, SetState, SetTerm
 from .agreements import agree
+from .circles import leads_to
 from .entries import Nursery, Object, Reservation
 from .ledger import Ledger
 
@@ -148,6 +153,9 @@ class _Survey:
         if state == RESERVED and entry.ender:
             self.promises.append((slot, generation, entry.ender))
             return
+        if state in {PENDING, DROPPED}:
+            self._add_pending(slot, generation, state, entry)
+            return
         if record is None or record.generation != generation or state > SPILLING:
             self._drop_damaged(slot, generation, state, record)
             return
@@ -165,6 +173,16 @@ class _Survey:
             self.containers.append((object, record))
         if entry.ender:
             self._note_ender(object, (entry.ender, entry.ender_number))
+
+    def _add_pending(self, slot: int, generation: int, state: int, entry: Slot) -> None:
+        """Its facts, if there are any, were not complete, or do not count yet: law 7."""
+        self.last_client = max(self.last_client, entry.ender)
+        self._note_request(entry.ender, entry.ender_number)
+        id = object_id(slot, generation)
+        empty = (0, "", entry.ender, entry.ender_number, None, 0, 0, 0, 0, 0, 0)
+        object = Object(id, slot, generation, *empty, is_pending=True)
+        object.state = DYING if state == DROPPED else LIVE
+        self.objects[id] = object
 
     def _note_ender(self, object: Object, ender: tuple[int, int]) -> None:
         if object.state == DYING:
@@ -202,7 +220,7 @@ class _Survey:
                 self.repairs.append(SetState(slot, generation, FREE))
         if nurseries:
             owners: list[Object | Reservation] = [entry for entry in self.reservations if entry.id not in nurseries]
-            owners += (object for object in self.objects.values() if not object.is_spilled)
+            owners += (one for one in self.objects.values() if not (one.is_spilled or one.is_pending))
             spans = sorted((owner.offset, owner.offset + owner.extent) for owner in owners)
             # What was cut out and has been freed may be another's now: the youngest has what is left of its own.
             for id in sorted(nurseries, key=self.ages.__getitem__, reverse=True):
@@ -215,7 +233,7 @@ class _Survey:
         """A reservation whose extent is an object's was committed."""
         if not self.reservations:
             return
-        offsets = {object.offset for object in self.objects.values() if not object.is_spilled}
+        offsets = {one.offset for one in self.objects.values() if not (one.is_spilled or one.is_pending)}
         twins = [entry for entry in self.reservations if entry.offset in offsets and not isinstance(entry, Nursery)]
         for entry in twins:
             self.repairs.append(SetState(entry.slot, entry.generation, FREE))
@@ -277,9 +295,17 @@ class _Survey:
                 self.damaged[object.slot] = f"its list of contained objects cannot be read: {error}"
                 continue
             inner = [self.objects[id] for id in listed if id in self.objects]
-            object.contained = tuple(one.id for one in inner if one.sequence < object.sequence)
+            object.contained = tuple(one.id for one in inner if one.sequence < object.sequence or not one.version)
             if len(object.contained) != record.contained:
                 self.damaged[object.slot] = f"{len(object.contained)} of {record.contained} contained objects are there"
+        self._break_circles()
+
+    def _break_circles(self) -> None:
+        """An object that was PENDING may contain what is younger, so a list may say now that it contains itself."""
+        for object in [one for one, _ in self.containers if one.was_pending]:
+            if leads_to(self.objects, object.contained, object.id):
+                self.damaged[object.slot] = "its list of contained objects says that it contains itself"
+                object.contained = ()
 
 
 def _reservation(slot: int, record: Record) -> Reservation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..tables.index import IndexWriter
+from ..tables.layout import PENDING
 from ..tables.terms import TermsTable
 from . import actions as a
 
@@ -18,6 +19,7 @@ def writes(index: IndexWriter) -> dict[type, Callable[..., None]]:
         a.SetName: lambda do: index.set_name(do.name, do.slot, do.old),
         a.ClearName: lambda do: index.clear_name(do.name, do.slot),
         a.Promise: lambda do: index.promise(do.slot, do.generation, do.nursery),
+        a.Pend: lambda do: index.promise(do.slot, do.generation, do.client, do.number, PENDING),
         a.Publish: lambda do: index.publish(do.slot, do.record),
         a.SetRow: lambda do: index.set_row(do.row, do.client, do.number),
         a.SetTail: lambda do: index.set_tail(do.row, do.tail),

@@ -362,21 +362,23 @@ class IndexWriter(IndexReader):
         """Say whether the store looks at a client's ring without being told."""
         self.words[row_word(row) + ROW_LOOKING] = is_looking
 
-    def promise(self, slot: int, generation: int, nursery: int) -> None:
-        """Make a FREE slot RESERVED for an object that will be cut out of a nursery.
+    def promise(self, slot: int, generation: int, owner: int, number: int = 0, state: int = RESERVED) -> None:
+        """Make a FREE slot RESERVED for an object that will be cut out of a nursery, or PENDING.
 
         Args:
             slot: The slot.
             generation: Of the object to come.
-            nursery: Id of the nursery.
+            owner: Id of the nursery, or of the client that asked.
+            number: Of its request.
+            state: ``PENDING`` if it is to be that.
         """
         if slot >= self.words[WORD_SLOTS]:
             self.words[WORD_SLOTS] = slot + 1  # while it is FREE: a slot behind is not looked at by who starts anew
         first = _FIRST_SLOT_WORD + slot * _SLOT_WORDS
         self.words[first + SLOT_READS] = 0
-        self.words[first + SLOT_ENDER_NUMBER] = 0
-        self.words[first + SLOT_ENDER] = nursery
-        self.words[first] = generation << 8 | RESERVED
+        self.words[first + SLOT_ENDER_NUMBER] = number
+        self.words[first + SLOT_ENDER] = owner
+        self.words[first] = generation << 8 | state
 
     def publish(self, slot: int, record: Record) -> None:
         """Write the facts of an object into the slot that was promised, and make it LIVE.

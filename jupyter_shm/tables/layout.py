@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 INDEX_MAGIC = 0x3130_5844_4E49_4D53  # "SMINDX01", little-endian
 LEASES_MAGIC = 0x3130_5341_454C_4D53  # "SMLEAS01"
-LAYOUT = 4  # version of this layout; the wire version changes with it
+LAYOUT = 5  # version of this layout; the wire version changes with it
 
 SLOT_BITS = 20
 MAX_OBJECTS = 1 << SLOT_BITS
@@ -74,18 +74,20 @@ where all are zero it never touches them: the page that they would stand on does
 PINNED, KERNEL_LIFETIME = 1, 2
 """Flags of the terms."""
 
-FREE, RESERVED, LIVE, DYING, SPILLED, SPILLING = 0, 1, 2, 3, 4, 5
+FREE, RESERVED, LIVE, DYING, SPILLED, SPILLING, PENDING, DROPPED = 0, 1, 2, 3, 4, 5, 6, 7
 """States of a slot.  FREE: nobody's.  RESERVED: an extent that is being filled.  LIVE: published, or anonymous.
 DYING: readers miss it from now on; its extent is the store's again when no lease is left.  SPILLED: as LIVE, but the
 bytes are in the spill heap, where TERM_SPILLED says, and the extent of its record is another's.  SPILLING: LIVE a moment
 ago, and SPILLED soon if no lease is left on its extent; its bytes are in the heap and in the spill heap, and readers
-miss it."""
+miss it.  PENDING: anonymous, and still to be made; it has leases, but no facts yet and no extent.  DROPPED: PENDING a
+moment ago, and as DYING for who refers to it."""
 
 GENERATION_BITS = 40
 SLOT_READS, SLOT_ENDER, SLOT_ENDER_NUMBER = 1, 2, 3
 """Words of a slot: fetches by clients that have hung up since; id of the client whose Delete ended the object (0:
 none), which counts only while the slot is DYING; the number of that request.  In a RESERVED slot the second is the id
-of the nursery that the slot was promised with (0: it was not)."""
+of the nursery that the slot was promised with (0: it was not).  In one that is PENDING or DROPPED the last two are the
+client that is to make the object, and the number of its request."""
 
 RECORD = struct.Struct("=2Q2I8Q128s")
 RECORD_OFFSET = 5 * WORD
@@ -104,7 +106,7 @@ class Record(NamedTuple):
     nbytes: int  # bytes that the object covers, header included
     payload: int  # bytes of data
     created_ns: int
-    version: int
+    version: int  # counts the puts under a name; 0: of an anonymous object that was PENDING before
     name_nbytes: int
     name: bytes
 

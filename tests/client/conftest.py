@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from crowding import CAPACITY, NAMES, full
 from peers import Peer
+from promising import MAKER
 
 from jupyter_shm.client.store import Store
 
@@ -51,3 +53,12 @@ def crowded(runtime_folder: Path) -> Iterator[Store]:
         for value, name in enumerate(NAMES):
             store.put(full(value), name)
         yield store
+
+
+@pytest.fixture
+def maker(store: Store, new_peer: Callable[..., Peer]) -> Iterator[Peer]:
+    """Another process, which has promised an object; ours is ``maker.ref``."""
+    maker = new_peer()
+    maker.ref = pickle.loads(maker(MAKER))
+    yield maker
+    maker.ref = None  # the peer is looked at once more when the store is gone

@@ -29,6 +29,7 @@ from store_processes import stores_of
 import jupyter_shm as shm
 from jupyter_shm.client import nursery
 from jupyter_shm.client.capacity import set_capacity
+from jupyter_shm.client.pending import forward, fulfil, pend
 from jupyter_shm.client.store import Store
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.tables.layout import ROW_TAIL, row_word
@@ -172,6 +173,9 @@ def _play(control: socket.socket) -> None:
     names["set_capacity"], names["shrink"] = set_capacity, lambda nbytes: shrink(names["store"], nbytes)
     names |= {"held": lambda: held(names["store"]), "wait_and_put": lambda: wait_and_put(names["store"])}
     names["waiting"] = lambda: Waiting(names["store"])
+    names["promised"] = lambda: pend(names["store"].session)
+    names["make"] = lambda ref, value: fulfil(names["store"].session, ref, value)
+    names["stand"] = lambda ref, other: forward(names["store"].session, ref, other)
     control.send(pickle.dumps((True, os.getpid(), [])))
     while code := control.recv(1 << 16).decode():
         with warnings.catch_warnings(record=True) as found:

@@ -160,6 +160,55 @@ ROWS = {
         State({"y": (1, 1)}, 1),
         f"{PUT_OUTER}; store.delete('x')",
     ),
+    "promise": Row(
+        ("Pend",),
+        "globals().update(refs=[promised()])",
+        None,
+        State({}, 1),
+        own=1,
+    ),
+    "promise that nobody wants": Row(("Pend", "Drop", "settle"), "[promised(), store.stats().clients][1]", 2, State()),
+    "make": Row(
+        ("Fulfil",),
+        "make(refs[0], full(2))",
+        None,
+        State({}, 1),
+        State({}, 1),
+        f"{HAVE_NURSERY}; refs = [promised()]",
+        own=1,
+        refs=(2,),
+    ),
+    "make what is large": Row(
+        ("Reserve", "Fulfil"),
+        "make(refs[0], large(2))",
+        None,
+        State({}, 1),
+        State({}, 1),
+        "refs = [promised()]",
+        own=1,
+        refs=(2,),
+    ),
+    "make it stand for another": Row(
+        ("Fulfil",),
+        "stand(refs[0], refs[1])",
+        None,
+        State({}, 2),
+        State({}, 2),
+        "refs = [promised(), store.put(full(3))]",
+        own=2,
+        refs=(3, 3),
+    ),
+    "make what is contained": Row(
+        ("Fulfil",),
+        "make(refs[0], full(2))",
+        None,
+        State({}, 2),
+        State({}, 2),
+        f"{HAVE_NURSERY}; refs = [promised()]; box = store.put([refs[0]])",
+        own=2,
+        refs=(2,),
+    ),
+    "end of who has promised": Row(("hang-up",), "", None, State(), State({}, 1), "refs = [promised()]"),
     "put on terms": Row(
         ("Commit",),
         "store.put(full(2), 'x', ttl=1000, pin=True).version",
@@ -387,14 +436,20 @@ def the_keeper_then_the_store(trial: Trial) -> None:
 COLUMNS = [the_store, the_store_and_the_next_one, the_client, the_client_and_the_store, the_keeper_then_the_store]
 
 
-def cases() -> Iterator[Any]:
-    for row, column in itertools.product(ROWS, COLUMNS):
-        if ROWS[row].call or "client" not in column.__name__:
-            yield pytest.param(row, column, id=f"{row}-{column.__name__}")
+TWICE = COLUMNS[1], *COLUMNS[3:]
+"""More than one process dies: one of these for each row, in turn, in the quick suite; all of them in the slow one."""
+
+
+def cases(rows: dict[str, Row]) -> Iterator[Any]:
+    for (number, row), column in itertools.product(enumerate(rows), COLUMNS):
+        if rows[row].call or "client" not in column.__name__:
+            is_slow = column in TWICE and column is not TWICE[number % len(TWICE)]
+            marks = [pytest.mark.slow] if is_slow else []
+            yield pytest.param(row, column, id=f"{row}-{column.__name__}", marks=marks)
 
 
 @pytest.mark.reserve("0")
-@pytest.mark.parametrize(("row", "die"), list(cases()))
+@pytest.mark.parametrize(("row", "die"), list(cases(ROWS)))
 def test_whoever_dies_at_whatever_step_the_promises_hold(world, row, die):
     try_all(world, ROWS[row], die)
 

@@ -70,6 +70,28 @@ BODIES = {
         store.put({"a": np.full(5000, n)}, "x")
         store.pop("x", None)
     """,
+    "promised and made": """
+        ref = pend(store._session)
+        fulfil(store._session, ref, np.full(5000, n))
+        view = store.get(ref)
+        assert view[0] == n
+        del ref
+    """,
+    "promised and forwarded": """
+        session = store._session
+        ref, other = pend(session), pend(session)
+        forward(session, ref, other)
+        try:
+            fail(session, other, ValueError(n))
+        except shm.errors.FulfilledError:
+            pass
+        store.wait([ref, "never"])
+        try:
+            store.get(ref)
+        except ValueError:
+            pass
+        del ref, other
+    """,
     "what is on disk": """
         view = store.get("spilled")
         more = store.get("spilled")
@@ -87,6 +109,7 @@ BODIES = {
 SETTING = """
 import faulthandler, gc, random, signal, sys, time
 from jupyter_shm.client import nursery
+from jupyter_shm.client.pending import fail, forward, fulfil, pend
 from jupyter_shm.testing.private import eventually
 
 # An interrupt inside a finalizer cannot be raised to anybody; the finalizer's work must be done all the same.
@@ -231,6 +254,34 @@ def test_after_hundreds_of_signals_at_random_moments_the_client_works_and_nothin
     assert peer("int(kept.sum())") == 49_995_000
     peer("store.clear(); del kept")
     assert eventually(lambda: store.stats().used == 0)
+
+
+@ON_ONE_VERSION
+@pytest.mark.parametrize("size", [10, 400_000])
+def test_at_whatever_point_an_interrupt_falls_a_promise_is_kept_once(peer, size):
+    peer(SETTING)
+    peer(f"""
+        from interrupter import every_interrupt
+        made, unmade, ref = 0, 0, pend(store._session)
+        def body():
+            fulfil(store._session, ref, np.full({size}, 1))
+        for where in every_interrupt(body):
+            faulthandler.dump_traceback_later(20, exit=True)
+            try:
+                fulfil(store._session, ref, np.full({size}, 2))
+                unmade += 1
+                assert store.get(ref).min() == 2, where
+            except shm.errors.FulfilledError:
+                made += 1
+                assert store.get(ref).max() == 1, where
+            ref = pend(store._session)
+        faulthandler.cancel_dump_traceback_later()
+        ref = None
+    """)
+
+    assert peer("made") > 10
+    assert peer("unmade") > 10
+    assert peer("left()") == []
 
 
 def test_an_interrupt_ends_a_wait_without_a_limit(store, peer):

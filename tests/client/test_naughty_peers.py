@@ -224,7 +224,8 @@ def test_one_way_messages_about_what_does_not_exist_do_nothing(store, greeted):
     m.List(1, -1, True), m.List(1, 1 << 62, True), m.Clients(1, -1), m.Info(1, "", -1), m.Info(1, "", 0),
     m.Delete(1, "", 0), m.Delete(1, "", -1), m.Delete(1, "\0", 3), m.Look(1, ""), m.Look(1, "x" * 60_000),
     m.Pin(1, "", -1, True), m.Pin(1, "x" * 60_000, 0, True), m.Expire(1, "x", 0, -1), m.Expire(1, "x", 0, 1 << 63),
-    m.Wait(1, (), 0), m.Wait(1, ("a",), -5), m.Wait(1, ("a", "a"), 1),
+    m.Wait(1, (), 0), m.Wait(1, ("a",), -5), m.Wait(1, ("a", "a"), 1), m.Wait(1, (), 1, 0, (-5,)),
+    m.Fulfil(1, 5, 5, 5, 5, 5), m.Fulfil(1, 5, 5, -5, 5, 5), m.Fulfil(1, 1 << 62, 1 << 62, 1 << 62, 0, 0, 1 << 62, 1 << 62),
 ], ids=repr)  # fmt: skip
 def test_questions_with_odd_fields_end_nothing_but_their_own_connection(store, greeted, message):
     store.put(1, "a")

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from crash_table import State, World, forker
-from test_crash_table import (
-    Row,
-    the_client,
-    the_client_and_the_store,
-    the_keeper_then_the_store,
-    the_store,
-    the_store_and_the_next_one,
-    try_all,
-)
+from test_crash_table import Row, cases, try_all
 
 MANY = 6
 """Large objects that fit into the store, besides the one that stands in the background."""
@@ -80,8 +71,6 @@ ROWS = {
     ),
 }  # fmt: skip
 
-COLUMNS = [the_store, the_store_and_the_next_one, the_client, the_client_and_the_store, the_keeper_then_the_store]
-
 
 @pytest.fixture(scope="module")
 def clients() -> Iterator[Any]:
@@ -97,9 +86,6 @@ def world(runtime_folder, clients) -> Iterator[World]:
 
 
 @pytest.mark.reserve("0")
-@pytest.mark.parametrize(
-    ("row", "die"),
-    [pytest.param(*case, id=f"{case[0]}-{case[1].__name__}") for case in itertools.product(ROWS, COLUMNS)],
-)
+@pytest.mark.parametrize(("row", "die"), list(cases(ROWS)))
 def test_whoever_dies_at_whatever_step_every_byte_is_where_it_was(world, row, die):
     try_all(world, ROWS[row], die)

@@ -65,7 +65,7 @@ def test_a_detached_process_is_its_own_session_and_not_our_child(log):
     assert facts["sid"] != os.getsid(0)
     assert facts["parent"] != os.getpid()
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(facts["pid"], os.WNOHANG)
 
 
 def test_a_detached_process_stands_on_neutral_ground(log):

@@ -37,6 +37,8 @@ REQUEST_OF = {
     m.SetCapacity: m.SetCapacity(1, 1 << 30),
     m.Events: m.Events(1, 0),
     m.Stop: m.Stop(1, False),
+    m.Pend: m.Pend(1),
+    m.Fulfil: m.Fulfil(1, 9, 5, 64, 8, 0),
 }
 NUMBERED = [kind for kind in REQUESTS if hasattr(REQUEST_OF[kind], "number") and kind is not m.Cancel]
 
@@ -179,6 +181,8 @@ TOO_LONG = {
     "wait for 0 of 1": m.Wait(1, ("name",), 0),
     "wait for 2 of 1": m.Wait(1, ("name",), 2),
     "wait for too many": m.Wait(1, ("n",) * (m.MAX_WAIT_NAMES + 1), 1),
+    "wait for too many objects": m.Wait(1, (), 1, 0, (5,) * (m.MAX_WAIT_IDS + 1)),
+    "wait for 3 of 1 and 1": m.Wait(1, ("n",), 3, 0, (5,)),
 }
 
 
@@ -197,6 +201,7 @@ def test_the_longest_texts_are_legal():
     assert session.receive(wire.encode_opening(m.Hello(1, label, label, label, label)), 0)
     assert session.receive(wire.encode(m.Look(1, name)), 0)
     assert session.receive(wire.encode(m.Wait(2, (name,) * m.MAX_WAIT_NAMES, m.MAX_WAIT_NAMES)), 0)
+    assert session.receive(wire.encode(m.Wait(3, (), 0, 0, (5,) * m.MAX_WAIT_IDS)), 0)
 
 
 # --- Anything at all --------------------------------------------------------------------------------------------------

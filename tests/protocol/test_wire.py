@@ -163,8 +163,10 @@ LONGEST = {
         True,
         True,
     ),
-    "a wait": m.Wait(BIGGEST, (LONGEST_NAME,) * m.MAX_WAIT_NAMES, m.MAX_WAIT_NAMES, BIGGEST),
-    "the answer to a wait": m.Ready(BIGGEST, (LONGEST_NAME,) * m.MAX_WAIT_NAMES),
+    "a wait": m.Wait(
+        BIGGEST, (LONGEST_NAME,) * m.MAX_WAIT_NAMES, m.MAX_WAIT_NAMES, BIGGEST, (BIGGEST,) * m.MAX_WAIT_IDS
+    ),
+    "the answer to a wait": m.Ready(BIGGEST, (LONGEST_NAME,) * m.MAX_WAIT_NAMES, (BIGGEST,) * m.MAX_WAIT_IDS),
     "hello": m.Hello(BIGGEST, *[LONGEST_LABEL] * 4),
 }
 

@@ -11,7 +11,17 @@ from pure_store import PureStore
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.reclaim import GRACE
-from jupyter_shm.tables.layout import DYING, FREE, KERNEL_LIFETIME, LIVE, PINNED, SPILLED, object_id, slot_of
+from jupyter_shm.tables.layout import (
+    DROPPED,
+    DYING,
+    FREE,
+    KERNEL_LIFETIME,
+    LIVE,
+    PINNED,
+    SPILLED,
+    object_id,
+    slot_of,
+)
 from jupyter_shm.tables.prefix import pack_prefix
 from jupyter_shm.tables.ring import COMMIT
 
@@ -28,6 +38,7 @@ class CoreModel(RuleBasedStateMachine):
         self.actors: list[Actor] = []
         self.named: dict[str, int] = {}
         self.kept: dict[int, Kept] = {}
+        self.pending: dict[int, int] = {}  # ids of what is still to be made, and of the client that is to do it
         self.changing: dict[str, bytes] = {}  # names that the step under way may change, with their new bytes
         self.writes = 0
         self.done: list[a.Action] = []
@@ -41,7 +52,7 @@ class CoreModel(RuleBasedStateMachine):
     def _look(self, action: a.Action) -> None:
         """Between any two actions a reader finds under each name what it meant, or what it will mean, or nothing."""
         self.done.append(action)
-        if isinstance(action, a.SetState) and action.state == DYING:
+        if isinstance(action, a.SetState) and action.state in {DYING, DROPPED}:
             self.dying[action.slot] = self.store.now
         elif isinstance(action, a.SetState) and action.state == FREE and action.slot in self.dying:
             assert self.store.now - self.dying.pop(action.slot) >= GRACE * 0.999, "a grace was cut short"
@@ -229,8 +240,8 @@ class CoreModel(RuleBasedStateMachine):
             actor.anonymous.discard(id)
 
     def _ready(self, actor: Actor, asked: m.Wait, answer: object) -> None:
-        assert answer == m.Ready(asked.number, self.newer(asked))
-        assert len(answer.names) >= asked.count
+        assert answer == m.Ready(asked.number, self.newer(asked), self.over(asked))
+        assert len(answer.names) + len(answer.ids) >= asked.count
         del actor.waits[asked.number]
 
     def newer(self, wait: m.Wait) -> tuple[str, ...]:
@@ -238,6 +249,11 @@ class CoreModel(RuleBasedStateMachine):
         return tuple(
             name for name in wait.names if name in self.named and self.kept[self.named[name]].version > wait.newer_than
         )
+
+    def over(self, wait: m.Wait) -> tuple[int, ...]:
+        """The objects of a wait that nobody is to make, or has to."""
+        makers = {actor.end.id for actor in self.actors}
+        return tuple(id for id in wait.ids if self.pending.get(id) not in makers or not self._is_live(id))
 
     def _holders(self, id: int) -> tuple[int, ...]:
         return tuple(one.end.id for one in self.actors if one.end.table.holds(slot_of(id), id >> 20))

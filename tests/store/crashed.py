@@ -17,12 +17,14 @@ from jupyter_shm.store.restore import Restored, restore
 from jupyter_shm.store.writes import writes
 from jupyter_shm.tables.index import IndexReader, IndexWriter
 from jupyter_shm.tables.layout import (
+    DROPPED,
     DYING,
     FREE,
     HASH_BASE,
     INDEX_SIZE,
     LIVE,
     PAGE,
+    PENDING,
     RESERVED,
     SLOT_SIZE,
     SLOTS_BASE,
@@ -190,8 +192,11 @@ def books(restored: Restored) -> dict[str, object]:
 
 
 def facts(object: Object) -> tuple[object, ...]:
-    """What never changes of an object, but for its place in the spill heap."""
-    return (*(getattr(object, name) for name in FACTS), object.terms._replace(spilled=0))
+    """What never changes of an object, but for its place in the spill heap; of one that is PENDING there is little."""
+    found = {name: getattr(object, name) for name in FACTS}
+    if object.is_pending:
+        found["created_ns"] = 0  # nobody has written when
+    return (*found.values(), object.is_pending, object.terms._replace(spilled=0))
 
 
 def last_page(object: Object) -> int:
@@ -221,15 +226,22 @@ def _check_slots(crashed: Crashed, ledger: Ledger) -> None:
     for slot in sorted(set(crashed.slots(*states)) - anonymous, key=lambda slot: records[slot].sequence):
         meant[records[slot].key().decode()] = slot
     offsets = {record.offset for slot, record in records.items() if slot not in spilled}
+    pending = {slot: reader.state(slot) >> 8 for slot in crashed.slots(PENDING, DROPPED)}
     promises = {slot: reader.ender(slot)[0] for slot in crashed.slots(RESERVED) if reader.ender(slot)[0]}
     reserved = {slot: reader.record(slot) for slot in crashed.slots(RESERVED) if slot not in promises}
     nurseries = {object_id(slot, record.generation) for slot, record in reserved.items() if record.version}
     twins = {slot for slot, record in reserved.items() if record.offset in offsets and not record.version}
     promised = {slot for slot, nursery in promises.items() if nursery in nurseries}
 
-    assert set(ledger.objects) == {object_id(slot, record.generation) for slot, record in records.items()}
+    generations = {slot: record.generation for slot, record in records.items()} | pending
+    assert set(ledger.objects) == {object_id(*known) for known in generations.items()}
+    assert {one.slot for one in ledger.objects.values() if one.is_pending} == set(pending)
     assert {name: object.slot for name, object in ledger.names.items()} == meant
-    assert {one.slot for one in ledger.objects.values() if one.state == LIVE} == {*meant.values(), *anonymous}
+    assert {one.slot for one in ledger.objects.values() if one.state == LIVE} == {
+        *meant.values(),
+        *anonymous,
+        *crashed.slots(PENDING),
+    }
     assert all(object.state in {LIVE, DYING} for object in ledger.objects.values())
     assert {entry.slot for entry in ledger.reservations.values()} == set(reserved) - twins
     assert {slot_of(id) for entry in nurseries_of(ledger) for id in entry.promised} == promised
@@ -271,6 +283,8 @@ def _check_repaired(crashed: Crashed, restored: Restored) -> None:
     assert crashed.terms().keys() <= {object.slot for object in ledger.objects.values()}, "terms of nobody are left"
     for object in ledger.objects.values():
         state = SPILLED if object.is_spilled and object.state == LIVE else object.state
+        if object.is_pending:
+            state = PENDING if object.state == LIVE else DROPPED
         assert crashed.reader.state(object.slot) == object.generation << 8 | state
     for entry in ledger.reservations.values():
         assert crashed.reader.state(entry.slot) == entry.generation << 8 | RESERVED
@@ -298,7 +312,8 @@ def spend(ledger: Ledger, order: Callable[[list], None]) -> None:
         if entry.state == LIVE:
             ledger.condemn(entry)
         ledger.set_held(entry, is_held=False)
-    for entry in sorted((one for one in entries if isinstance(one, Object)), key=lambda one: -one.sequence):
+    while ledger.objects:
+        entry = next(one for one in ledger.objects.values() if not one.containers)
         ledger.free_object(entry)
         if entry.is_spilled:
             ledger.spill.give_back(entry.place, entry.extent)

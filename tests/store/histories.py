@@ -12,9 +12,11 @@ from pure_store import PureClient, PureStore
 
 from jupyter_shm.protocol import messages as m
 from jupyter_shm.store import actions as a
+from jupyter_shm.store.entries import Object
 from jupyter_shm.store.extents import rounded
 from jupyter_shm.tables.layout import LIVE, PINNED, generation_of, slot_of
 from jupyter_shm.tables.prefix import pack_prefix
+from jupyter_shm.tables.terms import Terms
 
 
 class Moment(NamedTuple):
@@ -25,6 +27,7 @@ class Moment(NamedTuple):
     reserved: frozenset[tuple[int, int]]  # ids of client and reservation
     applied: dict[int, int]  # by id of the client, as the rows say when they have been raised
     terms: frozenset[tuple[int, int, int]]  # ids, flags and expiries of those that have a name
+    pending: frozenset[int]  # those of the anonymous that are still to be made
 
 
 class History:
@@ -49,6 +52,7 @@ class History:
         self._moments: list[Moment] = []
         self._actions = 0
         self._pending = b""  # what is being committed
+        self._agreed: dict[int, Terms] = {}  # terms of all objects, before the step that is under way
         self._random = random.Random(1)
         store.on_action = self._look
 
@@ -104,6 +108,34 @@ class History:
             self.filled[id] = data
             return None
         return answer.id
+
+    # --- what is made later -------------------------------------------------------------------------------------------
+
+    def fulfil(self, client: PureClient, pending: int, id: int, contained: tuple[int, ...] = ()) -> bool:
+        """Make a PENDING object of what is reserved: was it?"""
+        entry = self.store.ledger.reservations[id]
+        data = pack_prefix(contained, b"") + self.filled.pop(id)[64:]
+        self.store.heap[entry.offset : entry.offset + len(data)] = self._pending = data
+        is_made = isinstance(self.ask(client, m.Fulfil, pending, id, len(data), 8, 1), m.Done)
+        if is_made:
+            self.data[pending] = data
+        else:
+            self.filled[id] = data
+        return is_made
+
+    def fulfil_with_piece(self, pending: int, piece: Piece, contained: tuple[int, ...] = ()) -> bool:
+        """The same, of a piece of a nursery."""
+        client = self.nurseries[piece.nursery].client
+        _, data = self.open.pop(piece.id)
+        data = self._pending = pack_prefix(contained, b"") + data[64:]
+        self.store.heap[piece.offset : piece.offset + len(data)] = data
+        where = (piece.id, piece.offset)
+        answer = self.ask(client, m.Fulfil, pending, piece.nursery, len(data), 8, 1, *where)
+        if isinstance(answer, m.Done):
+            self.data[pending] = data
+            return True
+        self.open[piece.id] = piece, data
+        return False
 
     # --- nurseries and rings ------------------------------------------------------------------------------------------
 
@@ -216,11 +248,12 @@ class History:
         for moment in self._moments:
             assert first.names - bound <= moment.names <= before.names
             assert moment.anonymous <= before.anonymous
+            assert moment.pending <= before.pending
             assert moment.reserved <= before.reserved
             before = moment
 
     def _learn(self, answer: object) -> None:
-        if isinstance(answer, (m.Committed, m.Reserved)):
+        if isinstance(answer, (m.Committed, m.Reserved, m.Pended)):
             self.told.add(answer.id)
         if isinstance(answer, m.NurseryReserved) and answer.id:
             self.told.update((answer.id, *answer.ids))
@@ -234,6 +267,7 @@ class History:
     # --- crashes ----------------------------------------------------------------------------------------------------
 
     def _step(self, do: Callable[[], Any]) -> Any:
+        self._agreed = {id: object.terms for id, object in self.store.ledger.objects.items()}
         self._moments, self._actions = [self.crash()], 0
         try:
             return do()
@@ -246,6 +280,12 @@ class History:
         if self.is_of_interest(self._actions):
             self._moments.append(self.crash())
 
+    def _is_known_as(self, known: Object, object: Object) -> bool:
+        """Is an object restored as it is?  In the middle of a step its terms may still be what they were before."""
+        *lasting, terms = facts(object)
+        before = self._agreed.get(known.id, known.terms)
+        return lasting == [*facts(known)][:-1] and terms in {facts(known)[-1], before._replace(spilled=0)}
+
     def crash(self) -> Moment:
         """Look what would be if the store died now."""
         self.crashes += 1
@@ -255,9 +295,9 @@ class History:
         for id, object in ledger.objects.items():
             data = self.data.get(id, self._pending)
             place, memory = (object.place, self.store.spill) if object.is_spilled else (object.offset, self.store.heap)
-            assert memory[place : place + object.nbytes] == data, "bytes were lost"
+            assert object.is_pending or memory[place : place + object.nbytes] == data, "bytes were lost"
             known = self.store.ledger.objects.get(id)
-            assert known is None or facts(known) == facts(object)
+            assert known is None or object.is_pending != known.is_pending or self._is_known_as(known, object)
         for entry in ledger.reservations.values():
             data = self.filled.get(entry.id, b"")
             assert self.store.heap[entry.offset : entry.offset + len(data)] == data, "bytes were lost"
@@ -275,7 +315,9 @@ class History:
         agreed = frozenset((id, one.flags, one.expiry) for id, one in terms.items() if id not in over)
         anonymous = anonymous_of(revived)
         reserved = frozenset((entry.client, id) for id, entry in ledger.reservations.items())
-        moment = Moment(names, anonymous, reserved, applied, agreed)
+        pending = frozenset(id for id in anonymous if revived.ledger.objects[id].is_pending)
+        assert all(revived.ledger.objects[id].is_lost == (not is_there(revived, id)) for id in pending)
+        moment = Moment(names, anonymous, reserved, applied, agreed, pending)
         spend(ledger, self._random.shuffle)
         revived.end_all()
         return moment
@@ -291,8 +333,10 @@ class History:
         anonymous = anonymous_of(revived)
         assert ends == [anonymous] * len(ends), "another death comes to another end"
         assert anonymous >= {id for id, owner in self.alive.items() if owner.conn in revived.noted}, "an entry is lost"
-        contained = {id for id in anonymous if revived.ledger.objects[id].containers}
-        assert not anonymous & self.gone - contained, "an entry is done twice, or not at all"
+        look = self.store.core.holders.look()
+        referred = {id for id in anonymous if look.is_held(slot_of(id), generation_of(id))}
+        referred |= {id for id in anonymous if revived.ledger.objects[id].containers}
+        assert not anonymous & self.gone - referred, "an entry is done twice, or not at all"
         revived.ledger.check()
         self._check_open(revived)
         return revived
@@ -323,7 +367,13 @@ def anonymous_of(store: PureStore) -> frozenset[int]:
 def _seen_by(client: PureClient, moment: Moment) -> tuple[frozenset, ...]:
     """What a request of this client may change; others may be granted room that they have waited for."""
     mine = frozenset(id for owner, id in moment.reserved if owner == client.id)
-    return moment.names, moment.anonymous, mine, moment.terms
+    return moment.names, moment.anonymous, mine, moment.terms, moment.pending
+
+
+def is_there(store: PureStore, id: int) -> bool:
+    """Is the client connected that is to make this object?"""
+    owner = store.core.clients.by_id(store.ledger.objects[id].client)
+    return owner is not None and id in owner.pending
 
 
 def is_over(flags: int, expiry: int, now: float) -> bool:

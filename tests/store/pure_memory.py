@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jupyter_shm.store import actions as a
 from jupyter_shm.store.extents import HUGE, PAGE
 from jupyter_shm.tables.index import IndexReader, IndexWriter
-from jupyter_shm.tables.layout import FREE, LIVE, RESERVED, SPILLED, SPILLING, TERM_SPILLED, slot_of
+from jupyter_shm.tables.layout import FREE, LIVE, PENDING, RESERVED, SPILLED, SPILLING, TERM_SPILLED, slot_of
 from jupyter_shm.tables.terms import TermsTable
 
 if TYPE_CHECKING:
@@ -59,9 +59,13 @@ class PureMemory:
         assert self.reader.state(action.slot) & 0xFF == FREE, "a slot is promised only while it is FREE"
         self.index.promise(action.slot, action.generation, action.nursery)
 
+    def _pend(self, action: a.Pend) -> None:
+        assert self.reader.state(action.slot) & 0xFF == FREE, "a slot becomes PENDING only while it is FREE"
+        self.index.promise(action.slot, action.generation, action.client, action.number, PENDING)
+
     def _publish(self, action: a.Publish) -> None:
-        promised = action.record.generation << 8 | RESERVED
-        assert self.reader.state(action.slot) == promised, "an object is published in a slot that was promised for it"
+        promised = {action.record.generation << 8 | state for state in (RESERVED, PENDING)}
+        assert self.reader.state(action.slot) in promised, "an object is published in a slot that was promised for it"
         self.index.publish(action.slot, action.record)
 
     def _set_term(self, action: a.SetTerm) -> None:

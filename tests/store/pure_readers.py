@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pure_parts import Lease
 
 from jupyter_shm.protocol import messages as m
-from jupyter_shm.tables.layout import generation_of, slot_of
+from jupyter_shm.tables.layout import LIVE, PENDING, generation_of, slot_of
 from jupyter_shm.tables.leases import SENT, LeaseTable
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ class PureReader:
             self.send(m.Hint(id))
 
     def lease_id(self, id: int) -> bool:
-        """As ``lease``, of this very object: is it held?"""
+        """As ``lease``, of this very object, which may still have to be made: is it held?"""
         slot, generation = slot_of(id), generation_of(id)
-        if not self.store.reader.is_live(slot, generation) or self.table.add(slot, generation) is None:
+        able = {generation << 8 | state for state in (LIVE, PENDING)}
+        if self.store.reader.state(slot) not in able or self.table.add(slot, generation) is None:
             return False
-        assert self.store.reader.is_live(slot, generation)
+        assert self.store.reader.state(slot) in able
         return True
 
     def send_ref(self, id: int) -> None:

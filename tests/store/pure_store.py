@@ -10,6 +10,7 @@ import mmap
 from collections.abc import Callable
 from typing import Any
 
+from pure_makers import PureMaker
 from pure_memory import PureMemory
 from pure_parts import Nursery, Piece
 from pure_readers import PureReader
@@ -99,6 +100,7 @@ class PureStore(PureMemory):
             **writes(self.index),
             a.WriteRecord: self._write_record,
             a.Promise: self._promise,
+            a.Pend: self._pend,
             a.Publish: self._publish,
             a.SetTerm: self._set_term,
             a.Warm: self._warm,
@@ -184,7 +186,7 @@ class PureStore(PureMemory):
         self.exit = self.exit or action.reason
 
 
-class PureClient(PureReader):
+class PureClient(PureReader, PureMaker):
     """A client's end of a connection.
 
     Attributes:
@@ -246,7 +248,7 @@ class PureClient(PureReader):
             message = self.session.receive(packet, 0)
             if message is None:
                 return
-            contained = self._contained(message) if isinstance(message, m.Commit) else ()
+            contained = self._contained(message) if isinstance(message, (m.Commit, m.Fulfil)) else ()
         except ProtocolError as error:
             if error.reason == "bad-header":
                 text = str(error)
@@ -257,7 +259,7 @@ class PureClient(PureReader):
         self._head = 0 if isinstance(message, m.Cancel) else getattr(message, "number", 0)
         self.store.perform(self.store.core.received(self.conn, message, self.store.now, contained))
 
-    def _contained(self, message: m.Commit) -> tuple[int, ...]:
+    def _contained(self, message: m.Commit | m.Fulfil) -> tuple[int, ...]:
         extent = self.store.core.extent_of(self.conn, message.reservation)
         if extent is None or message.nbytes > extent[1]:
             return ()
@@ -303,7 +305,15 @@ class PureClient(PureReader):
                 assert reader.find(record.key()) == (slot_of(answer.id), record)
         if isinstance(answer, m.Ready):
             assert all(self.store.bytes_of(name) is not None for name in answer.names)
-        if self._kinds.pop(answer.number, None) in CHANGES:
+        kind = self._kinds.pop(answer.number, None)
+        if kind is m.Fulfil and isinstance(answer, m.Done):
+            requests = [
+                self.store.reader.record(object.slot).request
+                for object in self.store.ledger.objects.values()
+                if object.client == self.id and not object.is_pending
+            ]
+            assert answer.number in requests
+        if kind in CHANGES:
             assert self.welcome is not None
             assert reader.row(self.welcome.row) == (self.welcome.client, answer.number)
 
@@ -440,7 +450,7 @@ def is_live(store: PureStore, id: int) -> bool:
     """Does the index say so, and do the books?"""
     said = store.reader.state(slot_of(id)) == id >> 20 << 8 | LIVE
     known = store.ledger.objects.get(id)
-    assert said == (known is not None and known.state == LIVE)
+    assert said == (known is not None and known.state == LIVE and not known.is_pending)
     return said
 
 

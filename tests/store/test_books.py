@@ -145,7 +145,7 @@ def test_nothing_is_left_of_a_connection_that_hung_up():
     waiters.hung_up(1)
 
     assert len(waiters) == 1
-    assert list(waiters._by_name) == ["a"]
+    assert list(waiters._by_key) == ["a"]
 
 
 # --- What the store says ----------------------------------------------------------------------------------------------

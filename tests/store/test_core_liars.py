@@ -75,6 +75,9 @@ LIES = {
     "pin nothing": m.Pin(1, "", 0, True),
     "let what never was expire": m.Expire(1, "", HUGE_NUMBER, HUGE_NUMBER),
     "let a name longer than a packet's echo expire": m.Expire(1, CONTROL, HUGE_NUMBER, 0),
+    "make what was never promised": m.Fulfil(1, HUGE_NUMBER, HUGE_NUMBER, 64, 0, 0),
+    "make nothing of nothing": m.Fulfil(1, 0, 0, 0, 0, 0, HUGE_NUMBER, HUGE_NUMBER),
+    "wait for what was never promised": m.Wait(1, (), 2, 0, (0, HUGE_NUMBER)),
 }
 
 
@@ -115,6 +118,36 @@ def test_a_commit_with_a_negative_fact_ends_the_connection(
     liar.send(m.Commit(number=2, name="x", overwrite=True, **facts))
 
     assert liar.is_ended
+    assert_all_is_well(store, honest)
+
+
+@pytest.mark.parametrize("field", ["pending", "nbytes", "payload", "created_ns", "reservation", "id", "offset"])
+def test_a_promise_that_is_made_of_a_negative_fact_ends_the_connection(
+    store: PureStore, liar: PureClient, honest: PureClient, field: str
+):
+    reserved, pending = liar.reserve(100), liar.pend()
+    facts = {"reservation": reserved.id, "nbytes": liar.fill(reserved, b""), "payload": 1, "created_ns": 1}
+
+    liar.send(m.Fulfil(**{"number": 3, "pending": pending, **facts, field: -1}))
+
+    assert liar.is_ended
+    assert honest.ask(m.Info, "", pending).object.state == "pending", "until it hangs up"
+    assert_all_is_well(store, honest)
+    liar.hang_up()
+    assert_all_is_well(store, honest)
+
+
+def test_one_piece_makes_one_promise(store: PureStore, honest: PureClient):
+    store = PureStore(64 << 20)
+    liar, honest = store.connect(), store.connect()
+    nursery, promises = liar.nursery(), [liar.pend() for _ in range(3)]
+    piece = nursery.cut(b"data")
+    assert isinstance(liar.fulfil_with_piece(promises[0], piece), m.Done)
+
+    again = liar.fulfil_with_piece(promises[1], piece)
+    moved = liar.fulfil_with_piece(promises[2], nursery.cut(b"data")._replace(offset=piece.offset))
+
+    assert [one.reason for one in (again, moved)] == ["bad-reservation"] * 2
     assert_all_is_well(store, honest)
 
 

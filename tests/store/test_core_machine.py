@@ -10,8 +10,8 @@ from collections import Counter
 
 import hypothesis.strategies as st
 from actors import Actor, Kept
+from core_making import Makers
 from core_model import NAMES
-from core_reading import Readers
 from hypothesis import Phase, settings
 from hypothesis.stateful import initialize, invariant, precondition, rule
 from pure_store import MIB, PureStore
@@ -35,7 +35,7 @@ SIZES = st.sampled_from([64, 65, 300, 2000, PAGE, PAGE + 1, 20_000, 66_000])
 PICK = st.integers(0, 1000)  # which of those that there are
 
 
-class CoreMachine(Readers):
+class CoreMachine(Makers):
     @initialize(
         pages=st.sampled_from([12, 40, 1000, 4000]),
         slots=st.sampled_from([7, 1000]),
@@ -237,6 +237,8 @@ class CoreMachine(Readers):
         id = list(self.kept)[pick % len(self.kept)] if by_id and self.kept else 0
         meant = self.named.get(name) if name else id
         is_there = meant is not None and self._is_live(meant) and (not id or meant == id)
+        is_unmade = is_there and meant in self.pending
+        is_there = is_there and not is_unmade
         if is_there:
             self.deleted.add(meant)
             self._note("delete", meant)
@@ -247,7 +249,7 @@ class CoreMachine(Readers):
         if is_there:
             assert self._answer(actor, number) == m.Done(number)
         else:
-            self._refused(actor, number, "not-found")
+            self._refused(actor, number, "invalid-argument" if is_unmade else "not-found")
 
     @precondition(lambda self: self.kept)
     @rule(pick=PICK)
@@ -296,7 +298,10 @@ class CoreMachine(Readers):
         page = self._answer(actor, self._post(actor, m.List, 0, True))
         told = {one.id: one for one in page.objects}
         assert {one.name: one.id for one in page.objects if one.name and one.state != "held"} == self.named
-        live = {"live", "spilled"}
+        live = {"live", "spilled", "pending", "lost"}
+        makers = {one.end.id for one in self.actors}
+        for id in self.pending.keys() & told.keys():
+            assert told[id].state in {"held", "pending" if self.pending[id] in makers else "lost"}
         assert {id for id, one in told.items() if one.state in live} == {i for i in self.kept if self._is_live(i)}
         assert all((one.state == "spilled") <= bool(one.spilled) for one in page.objects)
         for one in page.objects:
@@ -304,7 +309,7 @@ class CoreMachine(Readers):
             assert one.containers == sum(one.id in self.kept[id].contained for id in self._alive())
             facts = self._answer(actor, self._post(actor, m.Info, "", one.id))
             # Who asks for an anonymous object that is about to end has a reference: it comes back.
-            assert facts.object == one or (facts.object.state, one.state) == ("live", "held")
+            assert facts.object == one or (facts.object.state in live and one.state == "held")
             if one.name and one.state == "live":
                 assert (one.flags, one.expiry) == (self.kept[one.id].flags, self.kept[one.id].expiry)
         stats = self._answer(actor, self._post(actor, m.Stats))
@@ -420,13 +425,18 @@ class CoreMachine(Readers):
         self._hear()
         nurseries = [nursery for actor in self.actors for nursery in actor.nurseries.values()]
         states = dict.fromkeys(range(self.store.index.words[WORD_SLOTS]), FREE)
-        states |= {slot_of(id): self._state(id) if self._is_live(id) else DYING for id in self._alive()}
+        states |= {slot_of(id): self._state(id) if self._is_live(id) else self._ending(id) for id in self._alive()}
         states |= {slot_of(id): RESERVED for actor in self.actors for id in actor.reserved}
         states |= {slot_of(nursery.id): RESERVED for nursery in nurseries}
         states |= {slot_of(id): RESERVED for nursery in nurseries for id in nursery.granted.ids if id not in self.kept}
         assert {slot: self.store.reader.state(slot) & 0xFF for slot in states} == states
 
+    def _ending(self, id: int) -> int:
+        return layout.DROPPED if id in self.pending else DYING
+
     def _state(self, id: int) -> int:
+        if id in self.pending:
+            return layout.PENDING
         if self._is_leaving(id):
             return layout.SPILLING
         return layout.SPILLED if self.store.ledger.objects[id].is_spilled else LIVE
@@ -445,9 +455,10 @@ class CoreMachine(Readers):
 
     @invariant()
     def nobody_waits_for_what_is_there(self) -> None:
+        self._collect()
         for actor in self.actors:
             for wait in actor.waits.values():
-                assert len(self.newer(wait)) < wait.count
+                assert len(self.newer(wait)) + len(self.over(wait)) < wait.count
 
     def teardown(self) -> None:
         """When all is deleted and let go of, nothing is used, reserved, covered or left unpunched."""
@@ -472,7 +483,8 @@ class CoreMachine(Readers):
         for offset, nbytes in ledger.extents.free_ranges():
             data = self.store.heap[offset : offset + min(nbytes, 3 * MIB)]
             assert data.count(0) == len(data), "a page that nothing covers was not punched"
-        assert all(self.store.reader.state(slot) & 0xFF == FREE for slot in range(self.store.index.words[WORD_SLOTS]))
+        states = {slot: self.store.reader.state(slot) & 0xFF for slot in range(self.store.index.words[WORD_SLOTS])}
+        assert states == dict.fromkeys(states, FREE)
 
 
 TestCoreMachine = CoreMachine.TestCase

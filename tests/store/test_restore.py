@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import pytest
 from crashed import Crashed, books, check, copied
 from histories import History
@@ -18,6 +20,7 @@ from jupyter_shm.tables.layout import (
     DYING,
     FREE,
     LIVE,
+    RECORD,
     RECORD_OFFSET,
     RESERVED,
     SLOT_SIZE,
@@ -309,6 +312,38 @@ def test_a_list_that_its_publisher_has_changed_since_harms_nobody(store: PureSto
         assert (slot_of(outer) in restored.damaged) == is_noted
         assert [objects[name].containers for name in ("inner", "outer", "younger")] == [len(kept), 0, 0]
         assert set(restored.ledger.names) == {"inner", "outer", "younger"}
+
+
+def test_a_list_that_was_changed_into_a_circle_harms_nobody(store: PureStore, client: PureClient):
+    promised = client.pend()
+    outer = client.publish("outer", contained=(promised,))
+    client.fulfil(promised, b"", (client.publish("inner"),))
+
+    for listed in ((outer,), (promised,)):
+        restored, objects = asked(
+            store, lambda record, listed=listed: listed if not record.name_nbytes else (promised,)
+        )
+        assert restored.ledger.objects[promised].contained == ()
+        assert "itself" in restored.damaged[slot_of(promised)]
+        assert objects["outer"].contained == (promised,)
+
+
+def test_facts_of_what_is_still_to_be_made_do_not_count(store: PureStore, client: PureClient):
+    """A store may die while it writes them: whatever stands there, it is still to be made, by whom it was."""
+    promised, other = client.pend(), client.publish("")
+    taken = store.reader.record(slot_of(other))
+    for facts in (taken, taken._replace(generation=generation_of(promised)), None):
+        crashed = Crashed(store)
+        at = SLOTS_BASE + slot_of(promised) * SLOT_SIZE + RECORD_OFFSET
+        data = b"rubbish" if facts is None else RECORD.pack(*facts)
+        crashed.index.memory[at : at + len(data)] = data
+        crashed.index.words[at // 8 - 1] = crc32(data)
+
+        restored = check(crashed)
+
+        object = restored.ledger.objects[promised]
+        assert (object.is_pending, object.client, object.request, object.extent) == (True, client.id, 1, 0)
+        assert (restored.damaged, restored.repairs) == ({}, [])
 
 
 def test_a_list_that_cannot_be_read_any_more_harms_nobody(store: PureStore, client: PureClient):

@@ -13,7 +13,7 @@ from jupyter_shm.protocol import messages as m
 from jupyter_shm.store.entries import Nursery
 from jupyter_shm.store.extents import HUGE, LARGE, PAGE
 from jupyter_shm.store.reclaim import GRACE, LAST_BACKOFF
-from jupyter_shm.tables.layout import KERNEL_LIFETIME, PINNED
+from jupyter_shm.tables.layout import KERNEL_LIFETIME, PINNED, slot_of
 
 NAMES = ("a", "b", "")
 ROOMY = 17_000  # pages: from here on there are nurseries
@@ -125,6 +125,60 @@ class RestoreMachine(RuleBasedStateMachine):
         able = self._reserved()
         client, id = able[pick % len(able)]
         self.history.tell(client, m.Abandon(id))
+
+    # --- what is made later -------------------------------------------------------------------------------------------
+
+    def _pendings(self) -> list[int]:
+        """Ids of what is still to be made, and of one that is not."""
+        known = self.store.ledger.objects
+        return [id for id, one in known.items() if one.is_pending] + list(known)[:1]
+
+    @rule(pick=PICK, crash=CRASH, is_held=st.booleans())
+    def pend(self, pick: int, crash: int, is_held: bool) -> None:
+        self.crash_at = crash
+        client = self._who(pick)
+        answer = self.history.ask(client, m.Pend)
+        if is_held and isinstance(answer, m.Pended) and client.lease_id(answer.id):
+            self.leases.append((client, answer.id))
+
+    @precondition(lambda self: self._pendings())
+    @rule(pick=PICK)
+    def hold(self, pick: int) -> None:
+        client, ids = self._who(pick), self._pendings()
+        id = ids[pick % len(ids)] if ids else 0
+        busy = {slot_of(held) for one, held in self.leases if one is client and held != id}
+        if id and slot_of(id) not in busy and client.lease_id(id):
+            self.leases.append((client, id))
+
+    @precondition(lambda self: self._pendings() and self._reserved())
+    @rule(pick=PICK, other=PICK, inner=st.sets(PICK, max_size=2), crash=CRASH)
+    def fulfil(self, pick: int, other: int, inner: set[int], crash: int) -> None:
+        self.crash_at = crash
+        able, ids = self._reserved(), self._pendings()
+        self.history.fulfil(
+            able[pick % len(able)][0], ids[other % len(ids)], able[pick % len(able)][1], self._inner(inner)
+        )
+
+    @precondition(lambda self: self._pendings())
+    @rule(pick=PICK, nbytes=SIZES, inner=st.sets(PICK, max_size=2), crash=CRASH)
+    def make(self, pick: int, nbytes: int, inner: set[int], crash: int) -> None:
+        """Whoever is to make one does so."""
+        able = {client.id: client for client in self._able()}
+        known = self.store.ledger.objects
+        ids = [id for id in self._pendings() if known[id].client in able]
+        if ids:
+            client = able[known[ids[pick % len(ids)]].client]
+            reserved = self.history.reserve(client, nbytes)
+            self.crash_at = crash
+            if reserved is not None:
+                self.history.fulfil(client, ids[pick % len(ids)], reserved.id, self._inner(inner))
+
+    @precondition(lambda self: self._pendings() and self._open())
+    @rule(pick=PICK, other=PICK, inner=st.sets(PICK, max_size=2), crash=CRASH)
+    def fulfil_with_piece(self, pick: int, other: int, inner: set[int], crash: int) -> None:
+        self.crash_at = crash
+        able, ids = self._open(), self._pendings()
+        self.history.fulfil_with_piece(ids[other % len(ids)], able[pick % len(able)], self._inner(inner))
 
     # --- nurseries and rings ------------------------------------------------------------------------------------------
 

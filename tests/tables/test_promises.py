@@ -13,6 +13,7 @@ from jupyter_shm.tables.layout import (
     FREE,
     INDEX_SIZE,
     LIVE,
+    PENDING,
     RESERVED,
     ROW_LOOKING,
     WORD_SLOTS,
@@ -119,10 +120,13 @@ def test_nobody_sees_an_object_that_is_published_in_part(
     assert (reader.reads(SLOT), reader.ender(SLOT)) == (0, (0, 0))
 
 
-def test_the_next_store_reads_a_promise_whatever_facts_stand_there(index: IndexWriter, reader: IndexReader):
+@pytest.mark.parametrize(("number", "before"), [(0, RESERVED), (77, PENDING)])
+def test_the_next_store_reads_a_promise_whatever_facts_stand_there(
+    index: IndexWriter, reader: IndexReader, number: int, before: int
+):
     """At every single write of a publication a slot is told as promised, or as LIVE with its facts."""
     used_slot(index, 1)
-    index.promise(SLOT, 2, NURSERY)
+    index.promise(SLOT, 2, NURSERY, number, before)
     facts = record(2, offset=64, sequence=6)
     told = []
 
@@ -130,14 +134,14 @@ def test_the_next_store_reads_a_promise_whatever_facts_stand_there(index: IndexW
         *_, slot = reader.slots()
         state = slot.state & 0xFF
         assert slot.state >> 8 == 2
-        assert state == LIVE or slot.ender == NURSERY
-        assert state == RESERVED or slot.record._replace(name=b"") == facts
+        assert state == LIVE or (slot.ender, slot.ender_number, slot.reads) == (NURSERY, number, 0)
+        assert state == before or slot.record._replace(name=b"") == facts
         told.append(slot)
 
     watch(index, look)
     index.publish(SLOT, facts)
 
-    assert {(slot.state & 0xFF, slot.ender) for slot in told} == {(RESERVED, NURSERY), (LIVE, NURSERY), (LIVE, 0)}
+    assert {(slot.state & 0xFF, slot.ender) for slot in told} == {(before, NURSERY), (LIVE, NURSERY), (LIVE, 0)}
 
 
 def test_slots_beside_it_are_not_touched(index: IndexWriter, reader: IndexReader):
