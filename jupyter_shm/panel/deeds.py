@@ -16,6 +16,9 @@ from .preview import preview_of
 LONG = 64 << 20
 """Bytes of a pickle stream from which on nobody's curiosity unpickles it: that takes a second or more."""
 
+UNMADE = ("pending", "lost")
+"""States of what is still to be made, or never will be."""
+
 Release = Callable[[str, str], list[str]]
 """Let go of all views of a name of a store in this process; what was cleared, as lines."""
 
@@ -128,10 +131,13 @@ def _delete(store: Store, ref: ObjectRef) -> dict[str, Any]:
 
 def _preview(store: Store, ref: ObjectRef) -> dict[str, Any]:
     info = store.info(ref)
+    if info.state in UNMADE:
+        raise InvalidArgumentError(f"there is nothing to look at: {info.explain()}")
     if info.stream > LONG:
         raise InvalidArgumentError(
             f"a look at it would unpickle {format_size(info.stream)}, and more than {format_size(LONG)} would keep this "
             "kernel busy for long. Fetch it in a cell."
         )
-    look = preview_of(store.get(ref))
+    # At once or not at all: it may stand for another object that is still to be made.
+    look = preview_of(store.get(ref, timeout=0))
     return {"preview": msgspec.to_builtins(look), "memory": info.explain()}

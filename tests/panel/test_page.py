@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,7 +162,7 @@ def test_a_change_is_shown_and_the_selection_follows_the_name(widget_page):
 
     widget_page.tell(next_state())
 
-    sync_api.expect(widget_page.page.locator(".jp-Shm-row")).to_have_count(5)
+    sync_api.expect(widget_page.page.locator(".jp-Shm-row")).to_have_count(6)
     assert "old" not in widget_page.rows()
     assert "(97 %)" in widget_page.page.locator(".jp-Shm-usageText").text_content()
     sync_api.expect(widget_page.page.locator(".jp-Shm-row.jp-mod-selected")).to_contain_text("array")
@@ -182,7 +183,7 @@ def test_a_diff_of_a_state_that_was_replaced_is_passed_over(widget_page):
 def test_two_changes_that_come_one_after_the_other_do_not_bring_back_what_was(widget_page):
     after = feed.encode(msgspec.structs.replace(next_state(), revision=9))
     widget_page.tell(next_state())
-    sync_api.expect(widget_page.page.locator(".jp-Shm-row")).to_have_count(5)
+    sync_api.expect(widget_page.page.locator(".jp-Shm-row")).to_have_count(6)
     widget_page.row("array").click()
 
     widget_page.page.evaluate("text => { kernel.tell('_diff', ''); kernel.tell('_state', text) }", after)
@@ -215,9 +216,9 @@ def test_the_table_sorts_filters_and_is_walked_by_keys(widget_page):
     assert widget_page.rows()[-1] == "(anonymous)"
     page.get_by_role("searchbox").fill("NDARRAY old")
     sync_api.expect(page.locator(".jp-Shm-row")).to_have_count(1)
-    sync_api.expect(page.locator(".jp-Shm-count")).to_contain_text("1 of 6 objects")
+    sync_api.expect(page.locator(".jp-Shm-count")).to_contain_text("1 of 7 objects")
     page.get_by_role("searchbox").fill("")
-    sync_api.expect(page.locator(".jp-Shm-row")).to_have_count(6)
+    sync_api.expect(page.locator(".jp-Shm-row")).to_have_count(7)
 
     grid = page.get_by_role("grid")
     grid.press("Home")
@@ -227,6 +228,36 @@ def test_the_table_sorts_filters_and_is_walked_by_keys(widget_page):
     assert grid.get_attribute("aria-activedescendant") == page.locator(".jp-Shm-row").nth(1).get_attribute("id")
     grid.press("Escape")
     sync_api.expect(page.locator(".jp-Shm-details")).to_be_hidden()
+
+
+def test_what_is_still_to_be_made_is_seen_as_such_and_nothing_can_be_done_with_it(widget_page):
+    row = widget_page.page.get_by_role("row", name=re.compile(r"pending$"))
+    expect_cells(row, type="", size="", state="pending")
+    row.click()
+
+    details = widget_page.page.get_by_role("region", name="Selected object")
+    sync_api.expect(details).to_contain_text("pending: it is still to be made")
+    sync_api.expect(details).to_contain_text("pid 4243, a process of it")
+    for button in ("Copy", "Preview", "Pin", "Delete…"):
+        sync_api.expect(widget_page.button(button)).to_be_disabled()
+
+    widget_page.tell(next_state())
+    sync_api.expect(widget_page.button("Preview")).to_be_enabled()
+    expect_cells(widget_page.page.locator(".jp-Shm-row.jp-mod-selected"), type="ndarray", size="8.0 MiB", state="live")
+
+
+def expect_cells(row, **texts: str) -> None:
+    for column, text in texts.items():
+        sync_api.expect(row.locator(f".jp-Shm-{column}")).to_have_text(text)
+
+
+@pytest.mark.parametrize(("filter", "said"), [("nobody has this", "No object passes"), ("", "Nothing is published")])
+def test_an_empty_table_says_why(widget_page, open_page, filter, said):
+    shown = widget_page if filter else open_page(msgspec.structs.replace(first_state(), objects=(), events=()))
+
+    shown.page.get_by_role("searchbox").fill(filter)
+
+    sync_api.expect(shown.page.locator(".jp-Shm-empty")).to_contain_text(said)
 
 
 def test_a_delete_is_asked_about_before_it_is_asked_for(widget_page):

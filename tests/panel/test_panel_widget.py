@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jupyter_shm import errors
+from jupyter_shm.client.pending import forward, fulfil, pend
 from jupyter_shm.client.refs import ObjectRef
 from jupyter_shm.client.store import Store
 from jupyter_shm.panel import audience as looking
@@ -159,6 +160,31 @@ def test_an_object_without_a_name_can_be_looked_at_and_ended(store, page):
     assert page.ask("delete", "") == {}
     assert eventually(lambda: page.objects().get("", {}).get("state") != "live")
     del view
+
+
+def test_what_is_still_to_be_made_is_seen_and_not_waited_for_until_it_is_there(store, page):
+    ref = pend(store.session)
+    page.hear({"kind": "open"})
+    assert eventually(lambda: page.objects().get("", {}).get("state") == "pending")
+    assert "still to be made" in page.ask("preview", "")["error"]
+    assert "still to be made" in page.ask("delete", "")["error"]
+
+    fulfil(store.session, ref, np.arange(5))
+    page.hear({"kind": "open"})
+
+    assert eventually(lambda: page.objects()[""]["state"] == "live")
+    assert page.ask("preview", "")["preview"]["kind"] == "line"
+    del ref
+
+
+def test_what_stands_for_something_that_is_still_to_be_made_is_not_waited_for(store, page):
+    outer, inner = pend(store.session), pend(store.session)
+    forward(store.session, outer, inner)
+    page.hear({"kind": "open"})
+    assert eventually(lambda: any(one["state"] == "live" for one in page.objects().values()))
+
+    assert "error" in page.ask("preview", "", id=str(outer.id))
+    del outer, inner
 
 
 class CannotBeRebuilt:

@@ -13,9 +13,6 @@ import { visible, type Translate } from './formatting';
 import type { ObjectFacts, ObjectState } from './messages';
 import type { Column } from './order';
 
-/** A glyph for each state, for those who see no colours. */
-export const GLYPHS: Record<ObjectState, string> = { live: '●', spilled: '◧', held: '○' };
-
 /** How a column looks, and what it says. */
 export interface ColumnLook {
   readonly column: Column;
@@ -29,7 +26,29 @@ export interface ColumnLook {
 
 /** The names of the states. */
 export function stateName(state: ObjectState, t: Translate): string {
-  return { live: t('live'), spilled: t('spilled'), held: t('held') }[state];
+  return {
+    live: t('live'),
+    spilled: t('spilled'),
+    held: t('held'),
+    pending: t('pending'),
+    lost: t('lost')
+  }[state];
+}
+
+/** What a state means, where its name does not say that. */
+export function stateMeaning(state: ObjectState, t: Translate): string {
+  return {
+    live: '',
+    spilled: t('its bytes are on disk, and are read there'),
+    held: t('its name is gone, and somebody still reads it'),
+    pending: t('it is still to be made'),
+    lost: t('it will not be made: who was to make it has ended')
+  }[state];
+}
+
+/** Whether there is an object, and not only a promise of one. */
+export function isMade(object: ObjectFacts): boolean {
+  return object.state !== 'pending' && object.state !== 'lost';
 }
 
 /** All columns, in their order. */
@@ -45,8 +64,8 @@ export function columnLooks(t: Translate): ColumnLook[] {
     {
       column: 'type',
       label: t('Type'),
-      text: object => shortType(object.type),
-      title: object => object.type
+      text: object => (isMade(object) ? shortType(object.type) : ''),
+      title: object => (isMade(object) ? object.type : '')
     },
     {
       column: 'shape',
@@ -65,8 +84,8 @@ export function columnLooks(t: Translate): ColumnLook[] {
       label: t('Size'),
       isNumber: true,
       isDescendingFirst: true,
-      text: object => formatSize(object.nbytes),
-      title: object => t('%1 bytes', formatCount(object.nbytes))
+      text: object => (isMade(object) ? formatSize(object.nbytes) : ''),
+      title: object => (isMade(object) ? t('%1 bytes', formatCount(object.nbytes)) : '')
     },
     {
       column: 'age',
@@ -101,8 +120,8 @@ export function columnLooks(t: Translate): ColumnLook[] {
     {
       column: 'state',
       label: t('State'),
-      text: object => `${GLYPHS[object.state]} ${stateName(object.state, t)}`,
-      title: object => (object.pinned ? t('pinned: it does not expire and is not spilled') : '')
+      text: object => stateName(object.state, t),
+      title: object => stateMeaning(object.state, t)
     }
   ];
 }

@@ -1,7 +1,7 @@
 /** One object in full: what can be done with it, who holds it, and a look into it. */
 
 import { fetchingCode } from './code';
-import { stateName } from './columns';
+import { isMade, stateMeaning, stateName } from './columns';
 import { confirmed } from './confirm';
 import { button, element, say } from './dom';
 import {
@@ -9,6 +9,7 @@ import {
   formatCount,
   formatShape,
   formatSize,
+  objectsText,
   termsText,
   visible,
   type Translate
@@ -31,6 +32,7 @@ export class Details {
   private readonly pin: HTMLButtonElement;
   private readonly copyButton: HTMLButtonElement;
   private readonly insertButton: HTMLButtonElement | null;
+  private readonly previewButton: HTMLButtonElement | null;
   private readonly releaseButton: HTMLButtonElement | null;
   private readonly deleteButton: HTMLButtonElement;
   private object: ObjectFacts | null = null;
@@ -48,7 +50,7 @@ export class Details {
     close.setAttribute('aria-label', t('Close'));
     head.append(this.title, close);
     const actions = element('div', 'jp-Shm-actions');
-    actions.setAttribute('role', 'toolbar');
+    actions.setAttribute('role', 'group');
     actions.setAttribute('aria-label', t('Actions'));
     const { insert, preview, release } = host;
     this.insertButton = insert
@@ -66,7 +68,7 @@ export class Details {
       t('Copy the code that fetches it'),
       () => this.withObject(object => host.copy(fetchingCode(object.name)), t('copied'))
     );
-    const previewButton = preview
+    this.previewButton = preview
       ? button('', t('Preview'), t('Look into it, in this kernel'), () => this.look())
       : null;
     this.pin = button('', t('Pin'), t('Keep it from expiring and from being spilled'), () =>
@@ -89,7 +91,7 @@ export class Details {
     const shown = [
       this.insertButton,
       this.copyButton,
-      previewButton,
+      this.previewButton,
       this.pin,
       this.releaseButton,
       this.deleteButton
@@ -120,9 +122,12 @@ export class Details {
     say(this.pin, object.pinned ? t('Unpin') : t('Pin'), this.pin.title);
     this.pin.setAttribute('aria-pressed', String(object.pinned));
     const isNamed = object.name !== '' && object.state !== 'held';
-    this.pin.disabled = object.state === 'held';
+    const isThere = object.state !== 'held' && isMade(object);
+    this.pin.disabled = this.deleteButton.disabled = !isThere;
     this.copyButton.disabled = !isNamed;
-    this.deleteButton.disabled = object.state === 'held';
+    if (this.previewButton) {
+      this.previewButton.disabled = !isMade(object);
+    }
     if (this.insertButton) {
       this.insertButton.disabled = !isNamed;
       this.insertButton.hidden = this.host.canInsert?.() === false;
@@ -140,9 +145,9 @@ export class Details {
 
   /** Look into it. */
   look(): void {
-    const { host, t } = this;
+    const { host } = this;
     const { preview } = host;
-    if (!preview) {
+    if (!preview || this.previewButton?.disabled) {
       return;
     }
     this.withObject(async object => {
@@ -150,7 +155,7 @@ export class Details {
       if (this.object?.id === object.id) {
         this.found.replaceChildren(drawLook(look), element('p', 'jp-Shm-memory', memory));
       }
-    }, t(''));
+    });
   }
 
   /** Ask whether to delete it, and do so. */
@@ -160,9 +165,12 @@ export class Details {
       return;
     }
     const readers = object.holders.length;
-    const kept = readers
-      ? t('%1 readers keep its bytes until they let go.', readers)
-      : t('Nobody reads it: its memory is free at once.');
+    const kept =
+      readers === 0
+        ? t('Nobody reads it: its memory is free at once.')
+        : readers === 1
+          ? t('1 reader keeps its bytes until it lets go.')
+          : t('%1 readers keep its bytes until they let go.', readers);
     const isSure = await confirmed(this.node, {
       title: t('Delete %1?', displayName(object, t)),
       text: kept,
@@ -211,15 +219,20 @@ export class Details {
     const { t } = this;
     const now = this.model.now();
     const rows: [string, string][] = [
-      [t('Type'), object.type],
+      [t('Type'), isMade(object) ? object.type : ''],
       [t('Shape'), [formatShape(object.shape), object.dtype ?? ''].filter(text => text).join(', ')],
-      [t('Size'), t('%1 (%2 bytes)', formatSize(object.nbytes), formatCount(object.nbytes))],
-      [t('State'), stateName(object.state, t)],
+      [
+        t('Size'),
+        isMade(object)
+          ? t('%1 (%2 bytes)', formatSize(object.nbytes), formatCount(object.nbytes))
+          : ''
+      ],
+      [t('State'), said(stateName(object.state, t), stateMeaning(object.state, t))],
       [t('Lives'), termsText(object, now, t)],
       [t('Version'), object.name ? String(object.version) : ''],
       [t('Created'), new Date(object.created * 1000).toLocaleString()],
       [t('Reads'), formatCount(object.reads)],
-      [t('Contained in'), object.containers ? t('%1 other objects', object.containers) : '']
+      [t('Contained in'), object.containers ? objectsText(object.containers, t) : '']
     ];
     const told = JSON.stringify([rows, object.owner, object.holders]);
     if (told === this.told) {
@@ -238,7 +251,11 @@ export class Details {
 
   private reader(reader: Reader): HTMLElement {
     const node = this.notebook(reader.label, reader.notebook, element('div', 'jp-Shm-reader'));
-    node.append(element('span', 'jp-Shm-pid', ` pid ${reader.pid}`));
+    // A notebook's workers have its name, and no kernel.
+    const isChild = reader.notebook !== '' && reader.kernel === '';
+    const { pid } = reader;
+    const text = isChild ? this.t('pid %1, a process of it', pid) : this.t('pid %1', pid);
+    node.append(element('span', 'jp-Shm-pid', ` ${text}`));
     return node;
   }
 
@@ -252,6 +269,10 @@ export class Details {
     }
     return node;
   }
+}
+
+function said(...parts: string[]): string {
+  return parts.filter(text => text).join(': ');
 }
 
 function term(label: string, definition: HTMLElement): [HTMLElement, HTMLElement] {

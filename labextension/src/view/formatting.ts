@@ -88,6 +88,16 @@ export function usageText(usage: Usage, t: Translate = untranslated): string {
   return t('%1 of %2', formatSize(usage.used + usage.reserved), formatSize(usage.capacity));
 }
 
+/** How many objects: "1 object", "5,000 objects". */
+export function objectsText(count: number, t: Translate): string {
+  return count === 1 ? t('1 object') : t('%1 objects', formatCount(count));
+}
+
+/** How many clients: "1 client", "12 clients". */
+export function clientsText(count: number, t: Translate): string {
+  return count === 1 ? t('1 client') : t('%1 clients', formatCount(count));
+}
+
 /** How long an object lives and what was agreed about it, in words. */
 export function termsText(object: ObjectFacts, now: number, t: Translate): string {
   const said: string[] = [];

@@ -18,10 +18,12 @@ export interface Life {
   readonly id: string;
   readonly name: string;
   readonly version: number;
-  readonly nbytes: number;
+  nbytes: number;
   readonly owner: string;
-  /** When it was published; `null`: longer ago than anybody remembers. */
+  /** When it was published, or promised; `null`: longer ago than anybody remembers. */
   readonly start: number | null;
+  /** When what had been promised was made; `null`: it is not yet, or was never seen so. */
+  made: number | null;
   /** When its name ended; `null`: it has not. */
   end: number | null;
   /** When its bytes were found to be gone; `null`: they are not, or went with the name. */
@@ -146,6 +148,7 @@ export class Lives {
         nbytes,
         owner: who,
         start,
+        made: null,
         end: null,
         gone: null,
         state: 'ended',
@@ -178,12 +181,17 @@ export class Lives {
         nbytes,
         owner,
         start: object.created,
+        made: null,
         end: life?.end ?? (object.state === 'held' ? now : null),
         gone: null,
         state: object.state,
         marks
       });
     } else {
+      if (life.state === 'pending' && object.state === 'live') {
+        life.made = object.created; // which is told anew then
+        life.nbytes = object.nbytes;
+      }
       life.state = object.state;
       life.gone = null;
       life.end = object.state === 'held' ? (life.end ?? now) : null;

@@ -37,7 +37,8 @@ export interface Reader {
   readonly client: number;
 }
 
-export type ObjectState = 'live' | 'spilled' | 'held';
+/** `pending`: it is still to be made, the result of a task for example; `lost`: who was to make it has ended. */
+export type ObjectState = 'live' | 'spilled' | 'held' | 'pending' | 'lost';
 
 /** One object. */
 export interface ObjectFacts {

@@ -43,7 +43,10 @@ class Row {
       }
       const text = look.column === 'name' ? element('span', 'jp-Shm-nameText') : cell;
       if (text !== cell) {
-        cell.append(this.pin, text);
+        // A cell of a table cannot give the pin its room first.
+        const line = element('span', 'jp-Shm-nameLine');
+        line.append(text, this.pin);
+        cell.append(line);
       }
       cell.classList.toggle('jp-mod-number', look.isNumber === true);
       this.cells.push({ look, text });

@@ -4,6 +4,7 @@ import { displayName, formatAge, formatSize, visible, type Translate } from './f
 import { element, lastOf, perFrame } from './dom';
 import type { Life, Mark, Track } from './lives';
 import type { Model } from './model';
+import { drawMark, outline, paletteOf, stripes, type Palette } from './signs';
 
 /** Pixels; of one track, of the bar in it from where on, of the axis, and of the labels where there is room. */
 const TRACK = 20;
@@ -13,25 +14,14 @@ const AXIS = 18;
 const LABELS = 132;
 const NARROW = 420;
 
+/** What the handle takes in the corner by which a panel is made larger. */
+const HANDLE = 16;
+
 /** Seconds that can be shown. */
 export const SPANS = [60, 300, 600] as const;
 
 /** Where a mark is found under the pointer. */
 const NEAR = 6;
-
-interface Palette {
-  readonly text: string;
-  readonly faint: string;
-  readonly line: string;
-  readonly stripe: string;
-  readonly live: string;
-  readonly spilled: string;
-  readonly held: string;
-  readonly ended: string;
-  readonly danger: string;
-  readonly background: string;
-  readonly font: string;
-}
 
 /** What a timeline shows of the lives: tracks that reach into the time that is shown. */
 export function tracksSince(tracks: readonly Track[], since: number): Track[] {
@@ -51,6 +41,7 @@ export function isMoving(tracks: readonly Track[], now: number, span: number): b
     track.lives.some(
       life =>
         isRecent(life.start) ||
+        isRecent(life.made) ||
         isRecent(life.end) ||
         isRecent(life.gone) ||
         life.marks.some(mark => mark.time > since)
@@ -127,7 +118,7 @@ export class Timeline {
     if (context === null) {
       return;
     }
-    const palette = this.palette();
+    const palette = paletteOf(this.node);
     context.clearRect(0, 0, width, height);
     context.font = palette.font;
     context.textBaseline = 'middle';
@@ -162,24 +153,6 @@ export class Timeline {
     return context;
   }
 
-  private palette(): Palette {
-    const style = getComputedStyle(this.node);
-    const get = (name: string): string => style.getPropertyValue(`--jp-shm-${name}`).trim();
-    return {
-      text: get('text'),
-      faint: get('faint'),
-      line: get('line'),
-      stripe: get('stripe'),
-      live: get('live'),
-      spilled: get('spilled'),
-      held: get('held'),
-      ended: get('ended'),
-      danger: get('danger'),
-      background: get('background'),
-      font: `11px ${style.fontFamily}`
-    };
-  }
-
   private grid(
     context: CanvasRenderingContext2D,
     palette: Palette,
@@ -211,7 +184,7 @@ export class Timeline {
     const isNarrow = left < LABELS;
     for (let part = 0; part <= 5; part += isNarrow ? 5 : 1) {
       const seconds = Math.round(this.span * (1 - part / 5));
-      const x = left + ((width - left - 1) * part) / 5;
+      const x = left + ((width - left - 1) * part) / 5 - (part === 5 ? HANDLE : 0);
       context.textAlign = part === 5 ? 'right' : part === 0 ? 'left' : 'center';
       context.fillText(seconds ? `−${formatAge(seconds)}` : this.t('now'), x, height - AXIS / 2);
     }
@@ -262,8 +235,12 @@ export class Timeline {
     const to = Math.max(from + 2, x(end));
     const since = now - this.span;
     if (end >= since) {
+      const promised = promisedUntil(life);
+      const solid =
+        promised === null ? from : promised >= end ? to : Math.max(from, x(promised));
+      outline(context, palette.faint, from, top + BAR, solid - from, HEIGHT);
       context.fillStyle = isOver ? palette.ended : palette.live;
-      context.fillRect(from, top + BAR, to - from, HEIGHT);
+      context.fillRect(solid, top + BAR, to - solid, HEIGHT);
       if (life.state === 'spilled' && !isOver) {
         const spilled = Math.max(from, x(spilledAt(life)));
         context.fillStyle = palette.spilled;
@@ -366,17 +343,23 @@ export class Timeline {
   private explain(life: Life, mark: Mark | null): string {
     const { t } = this;
     const at = (time: number): string => new Date(time * 1000).toLocaleTimeString();
-    const lines = [
-      `${displayName(life, t)}${life.version ? ` ${t('version %1', life.version)}` : ''}, ${formatSize(life.nbytes)}`
-    ];
+    const promised = promisedUntil(life);
+    const version = life.name && life.version ? ` ${t('version %1', life.version)}` : '';
+    const size = life.nbytes ? `, ${formatSize(life.nbytes)}` : '';
+    const lines = [`${displayName(life, t)}${version}${size}`];
     if (mark) {
       lines.push(`${mark.kind} ${at(mark.time)}${mark.who ? `, ${visible(mark.who)}` : ''}`);
     }
     lines.push(
       life.start === null
         ? t('published longer ago than is remembered')
-        : t('published %1, %2', at(life.start), visible(life.owner))
+        : promised === null
+          ? t('published %1, %2', at(life.start), visible(life.owner))
+          : t('promised %1, %2', at(life.start), visible(life.owner))
     );
+    if (life.made !== null) {
+      lines.push(t('made %1', at(life.made)));
+    }
     if (life.end !== null) {
       lines.push(t('its name ended %1', at(life.end)));
       if (life.gone === null) {
@@ -387,73 +370,12 @@ export class Timeline {
   }
 }
 
+/** Until when an object was only promised, which may be for ever; `null`: it never was. */
+export function promisedUntil(life: Life): number | null {
+  return life.state === 'pending' || life.state === 'lost' ? (life.end ?? Infinity) : life.made;
+}
+
 /** Since when an object has been on disk; `null`: longer than anybody remembers. */
 export function spilledAt(life: Life): number | null {
   return life.marks.filter(mark => mark.kind === 'spill').pop()?.time ?? null;
-}
-
-/** Oblique lines over a bar: on disk. */
-function stripes(
-  context: CanvasRenderingContext2D,
-  colour: string,
-  x: number,
-  y: number,
-  width: number,
-  height: number
-): void {
-  context.save();
-  context.beginPath();
-  context.rect(x, y, width, height);
-  context.clip();
-  context.strokeStyle = colour;
-  context.lineWidth = 1.5;
-  context.beginPath();
-  for (let at = x - height; at < x + width; at += 6) {
-    context.moveTo(at, y + height);
-    context.lineTo(at + height, y);
-  }
-  context.stroke();
-  context.restore();
-}
-
-/** A sign for each kind of event: told apart by shape, not by colour alone. */
-function drawMark(
-  context: CanvasRenderingContext2D,
-  palette: Palette,
-  mark: Mark,
-  x: number,
-  y: number
-): void {
-  context.lineWidth = 1.5;
-  context.strokeStyle = palette.text;
-  context.fillStyle = palette.background;
-  context.beginPath();
-  if (mark.kind === 'overwrite') {
-    context.moveTo(x, y - 6);
-    context.lineTo(x + 4, y);
-    context.lineTo(x, y + 6);
-    context.lineTo(x - 4, y);
-    context.closePath();
-    context.fill();
-  } else if (mark.kind === 'spill') {
-    context.moveTo(x - 4.5, y - 4);
-    context.lineTo(x + 4.5, y - 4);
-    context.lineTo(x, y + 4.5);
-    context.closePath();
-    context.fill();
-  } else if (mark.kind === 'expire') {
-    context.rect(x - 3.5, y - 3.5, 7, 7);
-    context.fill();
-  } else if (mark.kind === 'delete' || mark.kind === 'death') {
-    context.strokeStyle = palette.danger;
-    context.lineWidth = 2;
-    context.moveTo(x - 4, y - 4);
-    context.lineTo(x + 4, y + 4);
-    context.moveTo(x + 4, y - 4);
-    context.lineTo(x - 4, y + 4);
-  } else {
-    context.arc(x, y, 3, 0, 2 * Math.PI);
-    context.fill();
-  }
-  context.stroke();
 }

@@ -1,7 +1,7 @@
 /** The bar that shows what the capacity is used for. */
 
 import { element, say } from './dom';
-import { formatCount, formatSize, usageText, type Translate } from './formatting';
+import { clientsText, formatSize, objectsText, usageText, type Translate } from './formatting';
 import type { Usage } from './messages';
 
 interface Part {
@@ -101,7 +101,7 @@ export class UsageBar {
     say(this.text, t('%1 used (%2 %)', usageText(usage, t), share));
     say(
       this.counts,
-      t('%1 objects, %2 clients', formatCount(usage.objects), formatCount(usage.clients)),
+      t('%1, %2', objectsText(usage.objects, t), clientsText(usage.clients, t)),
       t('Store: pid %1, jupyter_shm %2, Python %3', usage.pid, usage.version, usage.python)
     );
     this.node.classList.toggle('jp-mod-warn', usage.is_nearly_full);

@@ -2,7 +2,14 @@
 
 import { Details } from './details';
 import { button, element, Presence, say } from './dom';
-import { formatAge, formatCount, formatSize, untranslated, type Translate } from './formatting';
+import {
+  formatAge,
+  formatCount,
+  formatSize,
+  objectsText,
+  untranslated,
+  type Translate
+} from './formatting';
 import type { Host } from './host';
 import type { Model } from './model';
 import { ObjectTable } from './table';
@@ -44,6 +51,7 @@ class Page implements View {
   private readonly timeline: Timeline;
   private readonly fault = element('div', 'jp-Shm-fault');
   private readonly count = element('span', 'jp-Shm-count');
+  private readonly empty = element('p', 'jp-Shm-empty');
   private readonly main = element('div', 'jp-Shm-main');
   private readonly lifetimes = element('section', 'jp-Shm-lifetimes');
   private readonly presence: Presence;
@@ -71,6 +79,8 @@ class Page implements View {
     });
     this.timeline = new Timeline(model, t, id => this.chosen(id));
     this.fault.setAttribute('role', 'status');
+    this.empty.setAttribute('role', 'status');
+    this.table.node.append(this.empty);
     this.main.append(this.table.node, this.details.node);
     this.lifetimes.append(this.lifetimesHead(), this.timeline.node);
     this.node.append(this.usage.node, this.bar(), this.fault, this.main, this.lifetimes);
@@ -231,15 +241,16 @@ class Page implements View {
   private tellCount(): void {
     const { t, table, model } = this;
     const bytes = table.rows.reduce((sum, object) => sum + object.nbytes, 0);
-    const shown = formatCount(table.rows.length);
+    const all = objectsText(model.objects.size, t);
     const isAll = table.rows.length === model.objects.size;
-    const text = isAll
-      ? t('%1 objects, %2', shown, formatSize(bytes))
-      : t('%1 of %2 objects, %3', shown, formatCount(model.objects.size), formatSize(bytes));
-    say(
-      this.count,
-      model.objects.size ? text : model.isKnown && !model.fault ? t('nothing is published') : ''
-    );
+    const shown = isAll ? all : t('%1 of %2', formatCount(table.rows.length), all);
+    // While there is nothing the table says so.
+    say(this.count, model.objects.size ? t('%1, %2', shown, formatSize(bytes)) : '');
+    const nothing = model.objects.size
+      ? t('No object passes the filter.')
+      : t('Nothing is published yet. %shm_put x in a notebook publishes x.');
+    say(this.empty, table.rows.length ? '' : nothing);
+    this.empty.hidden = table.rows.length > 0;
   }
 }
 
@@ -250,6 +261,7 @@ function legend(t: Translate): HTMLElement {
     ['live', '', t('live')],
     ['spilled', '', t('spilled')],
     ['held', '', t('held')],
+    ['pending', '', t('pending')],
     ['ended', '', t('ended')],
     ['', '◇', t('overwrite')],
     ['', '▽', t('spill')],
