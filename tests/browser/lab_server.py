@@ -21,6 +21,7 @@ CAPACITY = "64MiB"
 CONFIG = """
 c.LabApp.news_url = None
 c.LabApp.expose_app_in_browser = True
+c.JupyterNotebookApp.expose_app_in_browser = True
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.ServerApp.port_retries = 0
 c.ServerApp.open_browser = False
@@ -33,7 +34,8 @@ class LabServer:
     """A server that runs until ``close``.
 
     Attributes:
-        url: Where it answers.
+        url: Where it answers; Notebook 7 too, at /notebooks.
+        pid: Of the server's process.
         folder: Where its notebooks lie.
         runtime: The runtime folder of the stores that its kernels and it see; set it as JUPYTER_SHM_RUNTIME_DIR.
     """
@@ -58,6 +60,7 @@ class LabServer:
             stdout=self._log,
             stderr=self._log,
         )
+        self.pid = self._process.pid
         self._wait()
 
     def notebook(self, name: str, *cells: str) -> str:

@@ -6,35 +6,18 @@ import re
 
 import numpy as np
 import pytest
+from lab_page import ADD, COMMAND, ELSEWHERE, OUTPUT, PATH, RUN, SIDEBAR, SOURCES, load, row
 from playwright.sync_api import expect
 
 EVIL = "<img src=x onerror=\"document.title='broken'\"><b>%s"
-SIDEBAR = "#jupyter-shm-sidebar"
 
 # The server, its kernels and the browser are the file's: what these tests start goes on until the last one.
-pytestmark = pytest.mark.may_leak(
-    "descriptors", "threads", "children", "segments", reason="of browser and server, which go on"
-)
-
-RUN = """async cell => {
-  const notebook = window.jupyterapp.shell.currentWidget;
-  notebook.content.activeCellIndex = cell;
-  await window.jupyterapp.commands.execute('notebook:run-cell');
-}"""
-ADD = """async code => {
-  const { shell, commands } = window.jupyterapp;
-  shell.activateById(shell.currentWidget.id);
-  await commands.execute('notebook:insert-cell-below');
-  shell.currentWidget.content.activeCell.model.sharedModel.setSource(code);
-  await commands.execute('notebook:run-cell');
-}"""
-COMMAND = "([id, args]) => window.jupyterapp.commands.execute(id, args)"
-SOURCES = """() => window.jupyterapp.shell.currentWidget.content.widgets.map(
-  cell => cell.model.sharedModel.getSource())"""
-OUTPUT = """() => window.jupyterapp.shell.currentWidget.content.activeCell.node.querySelector(
-  '.jp-OutputArea')?.textContent"""
-PATH = "() => window.jupyterapp.shell.currentWidget.context.path"
-
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.may_leak(
+        "descriptors", "threads", "children", "segments", reason="of browser and server, which go on"
+    ),
+]
 
 @pytest.fixture
 def sidebar(page, show):
@@ -45,10 +28,6 @@ def sidebar(page, show):
     sidebar = page.locator(SIDEBAR)
     expect(sidebar).to_be_visible()
     return sidebar
-
-
-def row(sidebar, name):
-    return sidebar.get_by_role("row").filter(has=sidebar.page.get_by_text(name, exact=True))
 
 
 def select(sidebar, name):
@@ -168,6 +147,28 @@ def test_get_is_inserted_into_the_active_notebook_and_its_reading_seen_and_relea
     expect(details.get_by_role("button", name=re.compile("reader.ipynb"))).to_have_count(0)
 
 
+def test_what_one_notebook_publishes_is_seen_and_changed_in_a_panel_of_another(page, sidebar, shot):
+    page.evaluate(ADD, "%shm_panel")
+    panel = page.locator(".jp-ShmWidget")
+    expect(row(panel, "published")).to_be_visible()
+
+    page.evaluate(ELSEWHERE, ["publisher.ipynb", "shared = harvest + 1\n%shm_put shared"])
+    select(panel, "shared").get_by_role("button", name="Pin", exact=True).click()
+    expect(row(panel, "shared")).to_contain_text("publisher.ipynb")
+    for view in (panel, sidebar):
+        expect(row(view, "shared")).to_contain_text("pinned")
+    page.evaluate(ADD, "kept = __import__('jupyter_shm').get('shared')")
+    shot("panel")
+    select(sidebar, "shared").get_by_role("button", name="Delete").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+
+    for view in (panel, sidebar):
+        expect(row(view, "shared").locator(".jp-Shm-state")).to_have_text("held")
+    page.evaluate(ADD, "del kept")
+    for view in (panel, sidebar):
+        expect(row(view, "shared")).to_have_count(0)
+
+
 def test_a_panel_in_a_notebook_may_insert_too(page, sidebar):
     asked = """code => {
       const event = new CustomEvent('jupyter-shm:insert', { detail: { code }, cancelable: true });
@@ -186,3 +187,17 @@ def test_the_notebook_that_published_is_opened_by_a_click(page, sidebar):
     select(sidebar, "published").get_by_role("button", name=re.compile("publisher.ipynb")).click()
 
     page.wait_for_function(f"() => ({PATH})() === 'publisher.ipynb'")
+
+
+def test_notebook_7_has_the_sidebar_and_its_commands(page, lab, store):
+    store.put(np.arange(10), "seen")
+    load(page, lab, "notebooks/publisher.ipynb")
+
+    page.evaluate(COMMAND, ["jupyter-shm:open", {}])
+    sidebar = page.locator(SIDEBAR)
+    select(sidebar, "seen").get_by_role("button", name="Insert").click()
+    page.wait_for_function(f"() => ({SOURCES})().some(source => source.endsWith('%shm_get seen'))")
+    select(sidebar, "seen").get_by_role("button", name="Preview").click()
+
+    expect(sidebar.locator(".jp-Shm-found svg")).to_be_visible()
+    expect(page.locator(".jp-ShmStatus")).to_have_count(0)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from browsers import ARGUMENTS, WIDGET, chromium
 from contract_cases import HTML, first_state, info, next_state
+from playwright import sync_api
+from scrolling import SCROLL, told
 
-from jupyter_shm.panel import feed, widget
+from jupyter_shm.panel import feed
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not tested")
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-BUNDLE = Path(widget.__file__).parent / "static"
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+BUNDLE = WIDGET.parent
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium was found: the page is not tested"),
-    pytest.mark.skipif(not (BUNDLE / "widget.js").exists(), reason="the page was not built: jlpm build:widget"),
+    pytest.mark.browser,
     # Of the browser and its driver, which live as long as the tests of this file.
     pytest.mark.may_leak("descriptors", "threads", "children", "segments", reason="one browser for all tests"),
 ]
@@ -53,33 +48,10 @@ async ([source, values]) => {
 }
 """
 
-SCROLL = """
-() => new Promise(done => {
-  const scroll = document.querySelector('.jp-Shm-tableScroll');
-  const frames = [], wrong = [];
-  let last = performance.now();
-  const step = () => {
-    const now = performance.now();
-    frames.push(now - last);
-    last = now;
-    const top = scroll.getBoundingClientRect().top + 26;
-    const bottom = scroll.getBoundingClientRect().bottom;
-    const rows = [...document.querySelectorAll('.jp-Shm-row')].map(row => row.getBoundingClientRect());
-    const covered = rows.some(row => row.top <= top + 1) && rows.some(row => row.bottom >= bottom - 1);
-    if (frames.length > 3 && !covered) wrong.push(frames.length);
-    if (frames.length === 100) return done({ frames, wrong, rows: rows.length });
-    scroll.scrollTop += 173;
-    requestAnimationFrame(step);
-  };
-  requestAnimationFrame(step);
-})
-"""
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -197,14 +169,11 @@ def test_thousands_of_rows_scroll_with_few_in_the_page_and_no_gap(open_page):
     shown = open_page(many(5000))
     shown.page.wait_for_selector(".jp-Shm-row")
 
-    found = shown.page.evaluate(SCROLL)
+    found = shown.page.evaluate(SCROLL, "body")
 
     assert found["wrong"] == []
     assert found["rows"] < 60
-    frames = sorted(found["frames"])
-    print(
-        f"frames of 5,000 rows: median {frames[50]:.1f} ms, 95 % under {frames[95]:.1f} ms, longest {frames[-1]:.1f} ms"
-    )
+    print(told(found))
     shown.page.get_by_role("grid").press("End")
     sync_api.expect(shown.page.locator(".jp-Shm-row.jp-mod-selected")).to_have_attribute("aria-rowindex", "5001")
 
