@@ -75,7 +75,11 @@ test('what was promised is so until it is made, or for ever', () => {
   ];
   lives.update(promised, [], NOW - 7);
 
-  lives.update([object('1', '', { created: NOW - 2 }), object('2', '', { state: 'lost' })], [], NOW);
+  lives.update(
+    [object('1', '', { created: NOW - 2 }), object('2', '', { state: 'lost' })],
+    [],
+    NOW
+  );
 
   const [lost, made] = lives.tracks().map(track => track.lives[0]);
   assert.deepEqual([made?.start, made?.made, made?.nbytes], [NOW - 9, NOW - 2, 48]);

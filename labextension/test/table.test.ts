@@ -102,7 +102,13 @@ test('one is told as one, and many as many', () => {
 });
 
 test('of what is still to be made no type, shape or size is told', () => {
-  const pending = object('1', '', { state: 'pending', type: '?', shape: null, dtype: null, nbytes: 0 });
+  const pending = object('1', '', {
+    state: 'pending',
+    type: '?',
+    shape: null,
+    dtype: null,
+    nbytes: 0
+  });
 
   const told = columnLooks(untranslated).map(({ column, text }) => [column, text(pending, NOW)]);
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,15 +88,3 @@ def store(lab: LabServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         yield store
         for name in {*store.keys()}.difference(before):
             store.delete(name)
-
-
-@pytest.fixture
-def shot(page: Page) -> Callable[[str], None]:
-    """Keep a picture of the page, if JUPYTER_SHM_TEST_PICTURES names a folder for it."""
-
-    def take(name: str) -> None:
-        folder = os.environ.get("JUPYTER_SHM_TEST_PICTURES")
-        if folder:
-            page.screenshot(path=Path(folder) / f"{name}.png")
-
-    return take

@@ -20,9 +20,7 @@ SECONDS = 30
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.may_leak(
-        "descriptors", "threads", "children", "segments", reason="of browser and server, which go on"
-    ),
+    pytest.mark.may_leak("descriptors", "threads", "children", "segments", reason="of browser and server, which go on"),
 ]
 
 

@@ -14,10 +14,9 @@ EVIL = "<img src=x onerror=\"document.title='broken'\"><b>%s"
 # The server, its kernels and the browser are the file's: what these tests start goes on until the last one.
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.may_leak(
-        "descriptors", "threads", "children", "segments", reason="of browser and server, which go on"
-    ),
+    pytest.mark.may_leak("descriptors", "threads", "children", "segments", reason="of browser and server, which go on"),
 ]
+
 
 @pytest.fixture
 def sidebar(page, show):
@@ -43,7 +42,7 @@ def test_jupyterlab_is_not_blank_and_nothing_of_ours_has_failed(page, sidebar):
     expect(page.get_by_role("tab", name="Shared memory")).to_have_count(1)
 
 
-def test_what_a_notebook_publishes_is_seen_pinned_and_deleted(page, sidebar, shot):
+def test_what_a_notebook_publishes_is_seen_pinned_and_deleted(page, sidebar):
     page.evaluate(RUN, 0)
     page.evaluate(ADD, "import numpy as np\nharvest = np.arange(3000.0).reshape(30, 100)\n%shm_put harvest")
 
@@ -51,7 +50,6 @@ def test_what_a_notebook_publishes_is_seen_pinned_and_deleted(page, sidebar, sho
     expect(details).to_contain_text("float64")
     details.get_by_role("button", name="Pin", exact=True).click()
     expect(details.get_by_role("button", name="Unpin")).to_have_attribute("aria-pressed", "true")
-    shot("sidebar")
     page.evaluate(ADD, "print(__import__('jupyter_shm').info('harvest').pinned)")
     assert page.evaluate(OUTPUT).strip() == "True"
 
@@ -97,7 +95,7 @@ def test_the_palette_offers_the_commands_and_asks_for_the_name(page, sidebar, st
     page.wait_for_function(f"() => ({SOURCES})().at(-1).endsWith('%shm_get chosen')")
 
 
-def test_the_preview_is_made_by_the_active_notebooks_kernel(page, sidebar, store, shot):
+def test_the_preview_is_made_by_the_active_notebooks_kernel(page, sidebar, store):
     store.put(np.sin(np.linspace(0, 30, 5000)), "wave")
 
     details = select(sidebar, "wave")
@@ -105,7 +103,6 @@ def test_the_preview_is_made_by_the_active_notebooks_kernel(page, sidebar, store
 
     expect(details.locator(".jp-Shm-found svg, .jp-Shm-found canvas, .jp-Shm-found table").first).to_be_visible()
     expect(details).to_contain_text("shared: an ndarray, read in place")
-    shot("preview")
 
 
 def test_the_status_bar_tells_and_warns(page, sidebar, store):
@@ -147,7 +144,7 @@ def test_get_is_inserted_into_the_active_notebook_and_its_reading_seen_and_relea
     expect(details.get_by_role("button", name=re.compile("reader.ipynb"))).to_have_count(0)
 
 
-def test_what_one_notebook_publishes_is_seen_and_changed_in_a_panel_of_another(page, sidebar, shot):
+def test_what_one_notebook_publishes_is_seen_and_changed_in_a_panel_of_another(page, sidebar):
     page.evaluate(ADD, "%shm_panel")
     panel = page.locator(".jp-ShmWidget")
     expect(row(panel, "published")).to_be_visible()
@@ -158,7 +155,6 @@ def test_what_one_notebook_publishes_is_seen_and_changed_in_a_panel_of_another(p
     for view in (panel, sidebar):
         expect(row(view, "shared")).to_contain_text("pinned")
     page.evaluate(ADD, "kept = __import__('jupyter_shm').get('shared')")
-    shot("panel")
     select(sidebar, "shared").get_by_role("button", name="Delete").click()
     page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
 

@@ -48,6 +48,7 @@ async ([source, values]) => {
 }
 """
 
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
     with sync_api.sync_playwright() as playwright:

@@ -236,8 +236,7 @@ export class Timeline {
     const since = now - this.span;
     if (end >= since) {
       const promised = promisedUntil(life);
-      const solid =
-        promised === null ? from : promised >= end ? to : Math.max(from, x(promised));
+      const solid = promised === null ? from : promised >= end ? to : Math.max(from, x(promised));
       outline(context, palette.faint, from, top + BAR, solid - from, HEIGHT);
       context.fillStyle = isOver ? palette.ended : palette.live;
       context.fillRect(solid, top + BAR, to - solid, HEIGHT);
