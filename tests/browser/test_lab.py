@@ -174,7 +174,7 @@ def test_a_panel_in_a_notebook_may_insert_too(page, sidebar):
 
     assert page.evaluate(asked, "%shm_ls") is True
 
-    page.wait_for_function(f"() => ({SOURCES})().at(-1).endsWith('%shm_ls')")
+    page.wait_for_function(f"() => ({SOURCES})().some(source => source.endsWith('%shm_ls'))")
 
 
 def test_the_notebook_that_published_is_opened_by_a_click(page, sidebar):
@@ -197,3 +197,5 @@ def test_notebook_7_has_the_sidebar_and_its_commands(page, lab, store):
 
     expect(sidebar.locator(".jp-Shm-found svg")).to_be_visible()
     expect(page.locator(".jp-ShmStatus")).to_have_count(0)
+    # Notebook 7.6 complains of itself while it loads, also without us.
+    page.troubles[:] = [trouble for trouble in page.troubles if "shm" in trouble.lower()]

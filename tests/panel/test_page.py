@@ -24,6 +24,43 @@ pytestmark = [
     pytest.mark.may_leak("descriptors", "threads", "children", "segments", reason="one browser for all tests"),
 ]
 
+SPOKEN = """
+- region "Shared memory":
+  - meter "Shared memory"
+  - list
+  - searchbox "Filter objects"
+  - status: 7 objects, 90.2 MiB
+  - button "Refresh"
+  - grid "Objects":
+    - rowgroup:
+      - row:
+        - columnheader "Name":
+          - button "Name"
+    - rowgroup:
+      - row /^array ndarray 1,024 × 1,024 8.0 MiB .* 1 live$/ [selected]:
+        - rowheader "array"
+        - gridcell "live"
+  - region "Selected object":
+    - heading "array" [level=2]
+    - button "Close"
+    - group "Actions":
+      - button "Copy"
+      - button "Preview"
+      - button "Pin"
+      - button "Release"
+      - button "Delete…"
+    - term: Type
+    - definition: numpy.ndarray
+  - button "Lifetimes" [expanded]
+  - group "Time shown":
+    - button "5 min" [pressed]
+  - region "Lifetimes":
+    - 'img /^7 objects in the last 5 min; the last event: delete gone, .* ago$/'
+"""
+"""What a screen reader is told, among other things."""
+
+WALK = "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
+
 KERNEL = """
 async ([source, values]) => {
   const listeners = {};
@@ -200,6 +237,25 @@ def test_the_table_sorts_filters_and_is_walked_by_keys(widget_page):
     sync_api.expect(page.locator(".jp-Shm-details")).to_be_hidden()
 
 
+def test_a_screen_reader_is_told_what_everything_is(widget_page):
+    widget_page.row("array").click()
+    sync_api.expect(widget_page.page.locator("#output")).to_match_aria_snapshot(SPOKEN)
+
+
+def test_tab_walks_through_everything_in_the_order_in_which_it_is_seen(widget_page):
+    widget_page.row("array").click()
+    widget_page.page.get_by_role("searchbox").focus()
+    order = ["Filter objects", "Refresh", "Objects", "Name", "State", "Close", "Copy", "Delete…"]
+    order += ["Lifetimes", "1 min", "10 min", "Lifetimes"]
+
+    walked = []
+    while walked.count("Lifetimes") < 2:
+        walked.append(widget_page.page.evaluate(WALK))
+        widget_page.page.keyboard.press("Tab")
+
+    assert [name for name in walked if name in order] == order
+
+
 def test_what_is_still_to_be_made_is_seen_as_such_and_nothing_can_be_done_with_it(widget_page):
     row = widget_page.page.get_by_role("row", name=re.compile(r"pending$"))
     expect_cells(row, type="", size="", state="pending")
@@ -308,6 +364,7 @@ def test_a_fault_is_told_instead_of_a_table(widget_page):
 
     sync_api.expect(widget_page.page.locator(".jp-Shm-fault")).to_have_text("<i>not running</i>")
     sync_api.expect(widget_page.page.get_by_role("grid")).to_be_hidden()
+    sync_api.expect(widget_page.page.get_by_role("searchbox")).to_be_hidden()
 
 
 def test_a_page_that_was_opened_late_asks_and_one_that_is_told_says_that_it_is_seen(widget_page):

@@ -1,6 +1,13 @@
 /** The timeline: a bar for each object from its creation to its death, and marks for what happened to it. */
 
-import { displayName, formatAge, formatSize, visible, type Translate } from './formatting';
+import {
+  displayName,
+  formatAge,
+  formatSize,
+  objectsText,
+  visible,
+  type Translate
+} from './formatting';
 import { element, lastOf, perFrame } from './dom';
 import type { Life, Mark, Track } from './lives';
 import type { Model } from './model';
@@ -291,8 +298,8 @@ export class Timeline {
           formatAge(now - last.time)
         )
       : '';
-    const text =
-      this.t('%1 names in the last %2', this.tracks.length, formatAge(this.span)) + latest;
+    const shown = objectsText(this.tracks.length, this.t);
+    const text = this.t('%1 in the last %2', shown, formatAge(this.span)) + latest;
     this.canvas.setAttribute('aria-label', text);
   }
 

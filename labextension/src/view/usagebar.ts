@@ -107,7 +107,11 @@ export class UsageBar {
     this.node.classList.toggle('jp-mod-warn', usage.is_nearly_full);
     this.bar.setAttribute('aria-valuemax', String(usage.capacity));
     this.bar.setAttribute('aria-valuenow', String(taken));
-    this.bar.setAttribute('aria-valuetext', this.text.textContent ?? '');
+    const told = this.text.textContent ?? '';
+    this.bar.setAttribute(
+      'aria-valuetext',
+      usage.is_nearly_full ? t('%1: nearly full', told) : told
+    );
     for (const part of this.parts) {
       this.show(part, part.size(usage), usage);
     }

@@ -49,6 +49,7 @@ class Page implements View {
   private readonly table: ObjectTable;
   private readonly details: Details;
   private readonly timeline: Timeline;
+  private readonly toolbar: HTMLElement;
   private readonly fault = element('div', 'jp-Shm-fault');
   private readonly count = element('span', 'jp-Shm-count');
   private readonly empty = element('p', 'jp-Shm-empty');
@@ -81,9 +82,10 @@ class Page implements View {
     this.fault.setAttribute('role', 'status');
     this.empty.setAttribute('role', 'status');
     this.table.node.append(this.empty);
+    this.toolbar = this.bar();
     this.main.append(this.table.node, this.details.node);
     this.lifetimes.append(this.lifetimesHead(), this.timeline.node);
-    this.node.append(this.usage.node, this.bar(), this.fault, this.main, this.lifetimes);
+    this.node.append(this.usage.node, this.toolbar, this.fault, this.main, this.lifetimes);
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', t('Shared memory'));
     // JupyterLab's shortcuts of one letter are not for whoever types here.
@@ -195,7 +197,7 @@ class Page implements View {
     const fault = model.isKnown ? model.fault : this.t('waiting for the store…');
     say(this.fault, fault);
     this.fault.hidden = !fault;
-    this.main.hidden = this.lifetimes.hidden = Boolean(fault);
+    this.toolbar.hidden = this.main.hidden = this.lifetimes.hidden = Boolean(fault);
     this.table.update();
     this.tellCount();
     const id = this.table.selectedId;
