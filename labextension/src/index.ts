@@ -93,7 +93,10 @@ const sidebar: JupyterFrontEndPlugin<void> = {
         event instanceof CustomEvent ? (event.detail as { code?: unknown }).code : null;
       if (typeof code === 'string') {
         event.preventDefault();
-        void insert(app, code);
+        // Without code it only asks whether somebody would take it.
+        if (code) {
+          void insert(app, code);
+        }
       }
     });
   }

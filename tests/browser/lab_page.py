@@ -44,8 +44,9 @@ OUTPUT = """() => window.jupyterapp.shell.currentWidget.content.activeCell.node.
 ELSEWHERE = """async ([path, code]) => {
   const { sessions } = window.jupyterapp.serviceManager;
   const session = sessions.connectTo({ model: await sessions.findByPath(path) });
-  await session.kernel.requestExecute({ code }).done;
+  const { content } = await session.kernel.requestExecute({ code }).done;
   session.dispose();
+  if (content.status !== 'ok') throw new Error(`${content.ename}: ${content.evalue}`);
 }"""
 PATH = "() => window.jupyterapp.shell.currentWidget.context.path"
 

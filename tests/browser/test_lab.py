@@ -172,6 +172,9 @@ def test_a_panel_in_a_notebook_may_insert_too(page, sidebar):
       return event.defaultPrevented;
     }"""
 
+    before = page.evaluate(SOURCES)
+    assert page.evaluate(asked, "") is True
+    assert page.evaluate(SOURCES) == before, "it only asked whether somebody would take code"
     assert page.evaluate(asked, "%shm_ls") is True
 
     page.wait_for_function(f"() => ({SOURCES})().some(source => source.endsWith('%shm_ls'))")

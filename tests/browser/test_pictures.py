@@ -38,15 +38,16 @@ weights = shm.put(np.random.default_rng(1).normal(size=(700, 800)), "weights")
 shm.put(np.zeros(9000), "best so far")
 kept = shm.get("signal")
 """
-BATCH = 'shm.put(rng.normal(size=900_000), "batch %d", ttl=14)'
+BATCH = 'shm.put(rng.normal(size=1_400_000), "batch %d", ttl=%s)'
 LATER = """
 from jupyter_shm.client.pending import pend
 first = shm.get("batch 1"); shm.delete("batch 1")
-result = pend(shm.connect().session)
+store = shm.connect()
+result = pend(store.session)
 scratch = shm.put(rng.normal(size=300_000))
 """
 BETTER = 'shm.put(np.ones(9000), "best so far"); mine = shm.get("weights"); table = shm.get("flights")'
-FULL = 'shm.put(np.zeros(2_900_000), "archive", pin=True)'
+FULL = 'shm.put(np.zeros(4_000_000), "archive", pin=True)'
 REPORT = ["%load_ext jupyter_shm", '%shm_get flights\nflights.groupby("carrier").delay.mean().round(1)']
 
 
@@ -55,7 +56,7 @@ def scene(lab, the_page):
     """A store in which something has happened for half a minute, and two notebooks that did it."""
     page = the_page
     page.set_viewport_size({"width": WIDE, "height": HIGH})
-    lab.notebook("analysis.ipynb", "%load_ext jupyter_shm", "%shm_panel --height 620px")
+    lab.notebook("analysis.ipynb", "")
     lab.notebook("training.ipynb", "")
     lab.notebook("report.ipynb", *REPORT)
     load(page, lab, "lab/tree/training.ipynb")
@@ -63,12 +64,12 @@ def scene(lab, the_page):
 
     def both(name: str, code: str, seconds: float = 0.0) -> None:
         page.evaluate(ELSEWHERE, [name, code])
-        page.wait_for_timeout(seconds * 1000)
+        page.wait_for_timeout(seconds * 1000)  # there is to be something in the timeline
 
     both("analysis.ipynb", BEGIN, 4)
     both("training.ipynb", TRAIN, 3)
-    for number in range(1, 6):
-        both("analysis.ipynb", BATCH % number, 3)
+    for number, ttl in enumerate((None, 11, 12, 3600, 3600), 1):
+        both("analysis.ipynb", BATCH % (number, ttl), 3)
     both("analysis.ipynb", LATER, 4)
     both("training.ipynb", BETTER, 5)
     return page
@@ -94,7 +95,7 @@ def test_pictures_of_the_panel(scene):
     page = scene
     open_notebook(page, "analysis.ipynb")
     page.evaluate(COMMAND, ["application:toggle-left-area", {}])
-    page.evaluate(ADD, "%shm_panel --height 620px")
+    page.evaluate(ADD, "shm.Panel(height='620px')")
     panel = page.locator(".jp-ShmWidget")
     expect(row(panel, "surface")).to_be_visible()
     for theme, name in {"light": "surface", "dark": "flights"}.items():

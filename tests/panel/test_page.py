@@ -286,6 +286,14 @@ def test_an_empty_table_says_why(widget_page, open_page, filter, said):
     sync_api.expect(shown.page.locator(".jp-Shm-empty")).to_contain_text(said)
 
 
+def test_what_is_selected_stays_in_sight_when_its_pane_takes_the_room(widget_page):
+    widget_page.page.set_viewport_size({"width": 420, "height": 700})
+    widget_page.row("array").click()  # the last one
+
+    sync_api.expect(widget_page.page.locator(".jp-Shm-details")).to_be_visible()
+    sync_api.expect(widget_page.page.locator(".jp-Shm-row.jp-mod-selected")).to_be_in_viewport(ratio=0.9)
+
+
 def test_a_delete_is_asked_about_before_it_is_asked_for(widget_page):
     widget_page.row("array").click()
     widget_page.page.get_by_role("grid").press("Delete")

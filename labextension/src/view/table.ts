@@ -96,7 +96,7 @@ export class ObjectTable {
   private readonly looks: ColumnLook[];
   private readonly headings = new Map<string, HTMLElement>();
   private readonly drawing = perFrame(() => this.draw());
-  private readonly resizing = new ResizeObserver(() => this.drawing.ask());
+  private readonly resizing = new ResizeObserver(() => this.resized());
   private shown: Row[] = [];
   private first = 0;
   private filter = filterOf('');
@@ -300,6 +300,12 @@ export class ObjectTable {
       return;
     }
     event.preventDefault();
+  }
+
+  /** What is selected stays in sight when its own pane takes the room. */
+  private resized(): void {
+    this.reveal(this.rows.findIndex(object => object.id === this.selectedId));
+    this.drawing.ask();
   }
 
   private reveal(index: number): void {

@@ -21,6 +21,9 @@ const AXIS = 18;
 const LABELS = 132;
 const NARROW = 420;
 
+/** What a label of the axis takes. */
+const TICK = 70;
+
 /** What the handle takes in the corner by which a panel is made larger. */
 const HANDLE = 16;
 
@@ -188,7 +191,7 @@ export class Timeline {
     context.fillStyle = palette.background;
     context.fillRect(0, height - AXIS, width, AXIS);
     context.fillStyle = palette.faint;
-    const isNarrow = left < LABELS;
+    const isNarrow = (width - left) / 5 < TICK;
     for (let part = 0; part <= 5; part += isNarrow ? 5 : 1) {
       const seconds = Math.round(this.span * (1 - part / 5));
       const x = left + ((width - left - 1) * part) / 5 - (part === 5 ? HANDLE : 0);
