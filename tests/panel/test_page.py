@@ -37,7 +37,7 @@ SPOKEN = """
         - columnheader "Name":
           - button "Name"
     - rowgroup:
-      - row /^array ndarray 1,024 × 1,024 8.0 MiB .* 1 live$/ [selected]:
+      - row /^array ndarray 1,024 . 1,024 8.0 MiB .* 1 live$/ [selected]:
         - rowheader "array"
         - gridcell "live"
   - region "Selected object":
