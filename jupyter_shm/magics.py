@@ -1,6 +1,7 @@
 """The line magics of notebooks, and how IPython loads and unloads them.
 
-How they are called is in ``invocation``, what Tab offers in ``completion``, and who holds an object in ``grip``.
+How they are called is in ``invocation``, what Tab offers in ``completion``, who holds an object in ``grip``, and the cell
+magic in ``cells``.
 
 A magic says what it did in lines without times or ids, so that the output of a notebook stays the same from run to
 run; and a mistake of the user is one line that says what to do, not a traceback into this package.
@@ -20,6 +21,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 from traitlets import Unicode, observe
 
+from .cells import Cells
 from .client.arguments import UNSET
 from .client.default import default_store
 from .client.identity import kernel_id, label
@@ -322,11 +324,11 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     if JupyterShm.__name__ in shell.magics_manager.registry:
         return
     magics = JupyterShm(shell)
-    families = (magics, Grips(shell, magics.connect))
+    families = (magics, Grips(shell, magics.connect), Cells(shell, magics.connect))
     shell.register_magics(*families)
     # First, for IPython itself would offer files: it takes the names behind a magic for something of its own.
-    lines = {name: magic for family in families for name, magic in family.magics["line"].items()}
-    completions = Completions(shell, lines, lambda: magics.store)
+    known = {name: magic for family in families for kind in family.magics.values() for name, magic in kind.items()}
+    completions = Completions(shell, known, lambda: magics.store)
     shell.Completer.custom_matchers.insert(0, completions.match)
     try:
         magics.connect()
@@ -337,14 +339,15 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """``%unload_ext jupyter_shm``.  Takes everything away that loading brought; views and stores stay."""
-    registry, known = shell.magics_manager.registry, shell.magics_manager.magics["line"]
+    registry, known = shell.magics_manager.registry, shell.magics_manager.magics
     magics = registry.get(JupyterShm.__name__)
     if magics is None:
         return
-    for family in (registry.pop(kind.__name__, None) for kind in (JupyterShm, Grips)):
-        for name, magic in family.magics["line"].items():
-            if known.get(name) == magic:
-                del known[name]
+    for family in (registry.pop(kind.__name__, None) for kind in (JupyterShm, Grips, Cells)):
+        for where, magics_of_family in family.magics.items():
+            for name, magic in magics_of_family.items():
+                if known[where].get(name) == magic:
+                    del known[where][name]
         shell.configurables.remove(family)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if not isinstance(getattr(matcher, "__self__", None), Completions)]
