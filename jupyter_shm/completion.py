@@ -6,6 +6,7 @@ Completing never starts a store, never fails, and never keeps anybody waiting fo
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE = 0.5
 """Seconds that a store has to tell its names; more, and the one who pressed Tab believes that the kernel hangs."""
 
-_CALL = re.compile(r"(?:.*[\s=;(]%|%|\s*)(?P<magic>\w+)(?P<line>\s.*)$")
+_CALL = re.compile(r"(?:.*[\s=;(]%|%%?|\s*)(?P<magic>\w+)(?P<line>\s.*)$")
 """A magic in the line until the cursor: after %, wherever that stands, or first in the line without one."""
 
 _LAST_WORD = re.compile(r"""(?:"[^"]*|'[^']*|[^\s"']*)$""")
@@ -69,14 +70,16 @@ class Completions:
         }
 
     def _offers(self, magic: Any, before: list[str], typed: str) -> Iterable[str]:
-        takes_value = {name: "action" not in option.kwds for option in _options(magic) for name in option.args}
-        option = before[-1] if before and takes_value.get(before[-1]) else None
-        if option is None and typed.startswith("-"):
-            return sorted(name for name in takes_value if name not in before)
-        if option not in {None, "--as", "--name"}:
-            return next((found.kwds.get("choices", ()) for found in _options(magic) if option in found.args), ())
-        if option == "--as" or (option is None and magic.__name__ == "shm_put"):
+        takes = {name: _takes(option) for option in _options(magic) for name in option.args}
+        option = next((word for place, word in enumerate(reversed(before)) if place < takes.get(word, 0)), None)
+        if typed.startswith("-") and takes.get(option or "", math.inf) == math.inf:
+            return sorted(name for name in takes if name not in before)
+        if option in {"--as", "--put", "--get"} or (option is None and magic.__name__ == "shm_put"):
             return self._variables(hidden=typed.startswith("_"))
+        if option not in {None, "--name"}:
+            return next((found.kwds.get("choices", ()) for found in _options(magic) if option in found.args), ())
+        if magic.__name__ == "shm_run":
+            return ()
         names = names_in(self._store() or None)
         if magic.__name__ in {"shm_who", "shm_release"}:
             with contextlib.suppress(SettingError):  # the magic itself will say it
@@ -122,6 +125,13 @@ def names_in(store: str | None) -> list[str]:
 def _options(magic: Any) -> list[Any]:
     found = [decorator for decorator in magic.decorators if isinstance(decorator, argument)]
     return [decorator for decorator in found if decorator.args[0].startswith("-")]
+
+
+def _takes(option: Any) -> float:
+    """How many of the words behind an option are its values."""
+    if option.kwds.get("action") == "store_true":
+        return 0
+    return math.inf if option.kwds.get("nargs") == "+" else 1
 
 
 def _quoted(name: str, quote: str) -> str:

@@ -31,12 +31,13 @@ def parsed(body: Callable[[Any, Namespace], Any]) -> Callable[..., Any]:
 
     Args:
         body: Its arguments come with two more: ``scope``, the local variables of the calling code if the magic asks
-            for them, and ``assigned``, whether that code does anything with what the magic returns.
+            for them, and ``assigned``, whether that code does anything with what the magic returns; and, of a cell
+            magic, ``cell``, the text below its line.
     """
-    name = f"%{body.__name__}"
 
     @functools.wraps(body)
-    def magic(self: Magics, line: str, local_ns: dict[str, Any] | None = None) -> Any:
+    def magic(self: Magics, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        name = f"{'%' if cell is None else '%%'}{body.__name__}"
         magic.parser.allow_abbrev = False  # type: ignore[attr-defined]  # --na today would be refused when --nap comes
         try:
             # Intermixed: options may stand between the names.
@@ -44,10 +45,13 @@ def parsed(body: Callable[[Any, Namespace], Any]) -> Callable[..., Any]:
         except (UsageError, ValueError) as error:
             raise UsageError(f"{name}: {str(error).rstrip('.')}. {name}? shows the usage.") from None
         args.scope = {} if local_ns is None else local_ns
+        args.cell = cell
         args.assigned = is_result_used(inspect.currentframe())
         try:
             return body(self, args)
         except (UsageError, ShmError) as error:
+            if hasattr(error, "_render_traceback_"):
+                raise  # it is shown as it asks for
             raise UsageError(f"{name}: {_one_line(str(error))}") from None
         except KeyboardInterrupt as error:
             # IPython asks for this instead of showing the stack down to the socket.

@@ -1,7 +1,7 @@
 """The line magics of notebooks.
 
-How they are called is in ``invocation``, what Tab offers in ``completion``, who holds an object in ``who``, and how
-IPython loads them in ``extension``.
+How they are called is in ``invocation``, what Tab offers in ``completion``, who holds an object in ``who``, the cell magic
+in ``cells``, and how IPython loads them in ``extension``.
 
 A magic says what it did in lines without times or ids, so that the output of a notebook stays the same from run to
 run; and a mistake of the user is one line that says what to do, not a traceback into this package.

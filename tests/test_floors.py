@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "invocation": GROUND,
     "grip": {"client"} | GROUND,
     # The faces never import each other.
-    "magics": {"client", "grip", "invocation"} | GROUND,
+    "magics": {"client", "workers", "grip", "invocation"} | GROUND,
     "panel": {"client", "grip", "invocation"} | GROUND,
     # One feed for both pages; FOR_ALL_PAGES says what of the panel that is.
     "server": {"client", "panel"} | GROUND,
@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"client", "workers", "extension", "panel", "server"} | GROUND,
 }
 
-FACE_OF = dict.fromkeys(("completion", "who"), "magics") | dict.fromkeys(("places", "reach"), "grip")
+FACE_OF = dict.fromkeys(("cells", "completion", "who"), "magics") | dict.fromkeys(("places", "reach"), "grip")
 """Files beside a face that are a part of it: one floor, as the files of one folder are."""
 
 FOR_ALL_PAGES = {"feed", "follower", "preview"}

@@ -18,7 +18,7 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]
 
 from ..errors import RemoteTraceback, UnpicklableError
-from .packing import LARGE, PROTOCOL, Content, Parcel, Place, is_plain, open_up, pack_up
+from .packing import LARGE, PROTOCOL, Content, Place, Shipment, is_plain, open_up, pack_up
 
 _NAMED = (FunctionType, BuiltinFunctionType, type)
 
@@ -52,25 +52,25 @@ class Call:
     def __reduce__(self) -> tuple[Any, ...]:
         assert self.task is not None
         try:
-            parcel = _short(self.task) or pack_up(self.task)
+            shipment = _short(self.task) or pack_up(self.task)
         except UnpicklableError as error:
             self.error = _original(error)
             raise
         except BaseException as error:
             self.error = error
             raise
-        self.kept = parcel.kept
-        return arrived, (parcel.content, parcel.place)
+        self.kept = shipment.kept
+        return arrived, (shipment.content, shipment.place)
 
 
 def arrived(content: Content | None, place: Place | None) -> Callable[[], Outcome]:
     """What a pickled call comes out as: what makes it."""
-    return partial(perform, Parcel(content, place))
+    return partial(perform, Shipment(content, place))
 
 
 def outcome(is_value: bool, content: Content | None, place: Place | None, trace: str) -> Outcome:
     """What a pickled outcome is made by."""
-    return Outcome(is_value, Parcel(content, place), trace)
+    return Outcome(is_value, Shipment(content, place), trace)
 
 
 class Outcome:
@@ -78,13 +78,13 @@ class Outcome:
 
     Args:
         is_value: It returned; otherwise it raised.
-        parcel: What.
+        shipment: What.
         trace: Where it was raised.
     """
 
-    def __init__(self, is_value: bool, parcel: Parcel, trace: str = "") -> None:
+    def __init__(self, is_value: bool, shipment: Shipment, trace: str = "") -> None:
         self._is_value = is_value
-        self._parcel = parcel
+        self._parcel = shipment
         self._trace = trace
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -118,12 +118,12 @@ def prepare(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
         initializer(*initargs)
 
 
-def perform(parcel: Parcel) -> Outcome:
-    """Make the call that is in a parcel."""
+def perform(shipment: Shipment) -> Outcome:
+    """Make the call that is in a shipment."""
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            function, args, kwargs = open_up(parcel)
+            function, args, kwargs = open_up(shipment)
             return Outcome(True, pack_up(function(*args, **kwargs), hand_over=True))
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -136,7 +136,7 @@ def perform_chunk(function: Callable[..., Any], chunk: tuple[tuple[Any, ...], ..
     return [function(*args) for args in chunk]
 
 
-def _short(task: Task) -> Parcel | None:
+def _short(task: Task) -> Shipment | None:
     """A call with a few numbers of a function that has a name; ``None``: it takes more to pickle it."""
     function, args, kwargs = task
     if kwargs or type(function) not in _NAMED or not all(map(is_plain, args)):
@@ -148,7 +148,7 @@ def _short(task: Task) -> Parcel | None:
     # What a notebook has defined is pickled by its code, and so is what cloudpickle was told to pickle so.
     if b"__main__" in stream or len(stream) >= LARGE or cloudpickle.list_registry_pickle_by_value():
         return None
-    return Parcel((stream, []), None)
+    return Shipment((stream, []), None)
 
 
 def _failed(error: BaseException) -> Outcome:

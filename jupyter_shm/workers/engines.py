@@ -88,6 +88,21 @@ def start(workers: int | None, *, prepare: bool) -> Engine:
         return found
 
 
+def widen(workers: int) -> None:
+    """Have so many workers, if there are fewer; an executor of somebody else stays as it is.
+
+    Args:
+        workers: How many.
+    """
+    from loky import cpu_count
+
+    found = current()
+    if found is None or found.is_over:
+        start(max(workers, cpu_count()), prepare=False)
+    elif 0 < found.width < workers:
+        start(workers, prepare=False)
+
+
 def use_executor(executor: Executor) -> None:
     """From now on, somebody else's; workers of our own end.
 

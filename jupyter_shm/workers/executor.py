@@ -1,6 +1,6 @@
 """``Executor``: a ``concurrent.futures.Executor`` of processes whose large arguments and results go through the store.
 
-The processes are loky's.  What it is given to carry is small: calls and results travel in parcels (``packing.py``), and
+The processes are loky's.  What it is given to carry is small: calls and results travel in shipments (``packing.py``), and
 whatever a result turns out to be, also one that cannot be read here, fails its own call only.
 """
 

@@ -11,16 +11,21 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Any, TypeAlias
 
+from ..client import handover
 from ..client.parcels import Parcel
 from ..client.promises import Promise
 from ..client.refs import ObjectRef
+from ..client.travel import reach, session_of
 from . import functions, running, trouble
 from .messages import Call, Trouble
 from .task import Task, value_of
 from .trouble import TaskFailure, trouble_of
 
-Answered: TypeAlias = tuple[list[Parcel], "Trouble | None", list[ObjectRef]]
-"""What a task returned, or why not; and references to what is stored: their pickle keeps that until it is read."""
+Keeper: TypeAlias = tuple[int, str, int]
+"""An object that keeps others until they were received: id and name of its store, and its own id."""
+
+Answered: TypeAlias = tuple[list[Parcel], "Trouble | None", "Keeper | None"]
+"""What a task returned, or why not; and what keeps that, where it is stored."""
 
 
 KNOWN = 64
@@ -84,11 +89,12 @@ class FuturesEngine:
     def _ended(self, task: Task, future: Future[Answered]) -> None:
         failure = None
         try:
-            parcels, told, _refs = future.result()
+            parcels, told, keeper = future.result()
             if told is not None:
                 failure = TaskFailure(told)
             else:
                 task.keep(parcels)
+                _received(keeper)
         except CancelledError:
             failure = trouble.cancelled(task.name)
         except Exception as error:  # the executor is broken, or the store is gone
@@ -119,6 +125,21 @@ def run(call: Call) -> Answered:
     """Run a call, in the executor's worker."""
     try:
         parcels, kept = running.carry_out(call, _function_of(call))
+        return parcels, None, _keeper_of(kept)
     except Exception as error:
-        return [], trouble_of(error, skip=2), []
-    return parcels, None, kept
+        return [], trouble_of(error), None
+
+
+def _keeper_of(refs: list[ObjectRef]) -> Keeper | None:
+    """Keep what was put for an answer until that is received, and no longer; all of it is in one store."""
+    session = session_of(refs[0].store) if refs else None
+    if session is None:
+        return None
+    return session.welcome.store, session.name, handover.send_refs(session, [ref.id for ref in refs])
+
+
+def _received(keeper: Keeper | None) -> None:
+    """We have references of our own."""
+    session = reach(*keeper[:2]) if keeper is not None else None
+    if keeper is not None and session is not None:
+        handover.acknowledge(session, keeper[2])

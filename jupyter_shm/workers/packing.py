@@ -1,6 +1,6 @@
-"""Parcels: an object on its way to another process of this machine, its large parts through the store.
+"""Shipments: an object on its way to another process of this machine, its large parts through the store.
 
-Small objects travel inside of the parcel.  Of a large one the parcel names an anonymous object that was put for it: there
+Small objects travel inside of the shipment.  Of a large one the shipment names an anonymous object that was put for it: there
 is one for all of its parts, and what lives in the store already is referred to.  Nobody has asked for the store to be used,
 so where it cannot be, the bytes travel.
 """
@@ -44,7 +44,7 @@ _PLAIN = {type(None), bool, int, float, complex}
 _TEXT = {str, bytes}
 
 
-class Parcel:
+class Shipment:
     """An object that is on its way.  Pickling it costs what it weighs.
 
     Attributes:
@@ -66,7 +66,7 @@ class Parcel:
         self.kept = kept
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return parcel, (self.content, self.place)
+        return shipment, (self.content, self.place)
 
     @property
     def is_stored(self) -> bool:
@@ -74,17 +74,17 @@ class Parcel:
         return self.place is not None
 
 
-def parcel(content: Content | None, place: Place | None) -> Parcel:
-    """What a pickled parcel is made by: a function is pickled faster than a class."""
-    return Parcel(content, place)
+def shipment(content: Content | None, place: Place | None) -> Shipment:
+    """What a pickled shipment is made by: a function is pickled faster than a class."""
+    return Shipment(content, place)
 
 
-def pack_up(obj: object, *, hand_over: bool = False, store: Store | None = None) -> Parcel:
+def pack_up(obj: object, *, hand_over: bool = False, store: Store | None = None) -> Shipment:
     """Pack an object for another process of this user on this machine.
 
     Args:
         obj: Anything that cloudpickle can pickle.
-        hand_over: The parcel will be opened once, and then is the opener's: nothing is held here.  Otherwise the parcel
+        hand_over: The shipment will be opened once, and then is the opener's: nothing is held here.  Otherwise the shipment
             may be opened as often as one likes for as long as it, or its ``kept``, lives in this process.
         store: Where to; the default one, if it is needed, when left out.
 
@@ -92,7 +92,7 @@ def pack_up(obj: object, *, hand_over: bool = False, store: Store | None = None)
         UnpicklableError: The text names the path to the culprit.
     """
     if is_plain(obj):
-        return Parcel((pickle.dumps((obj,), PROTOCOL), []), None)
+        return Shipment((pickle.dumps((obj,), PROTOCOL), []), None)
     luggage = Luggage()
     try:
         packed = pack((obj,), luggage.reducers)
@@ -106,7 +106,7 @@ def pack_up(obj: object, *, hand_over: bool = False, store: Store | None = None)
     if hand_over:
         for ref in luggage.refs:
             send(ref)
-    return Parcel(_content(packed), None, luggage.refs)
+    return Shipment(_content(packed), None, luggage.refs)
 
 
 def is_plain(obj: object) -> bool:
@@ -115,23 +115,23 @@ def is_plain(obj: object) -> bool:
     return kind in _PLAIN or (kind in _TEXT and len(obj) < LARGE)  # type: ignore[arg-type]
 
 
-def open_up(parcel: Parcel, *, private: bool = True) -> Any:
-    """Make the object of a parcel again.
+def open_up(shipment: Shipment, *, private: bool = True) -> Any:
+    """Make the object of a shipment again.
 
     Args:
-        parcel: It came from another process, or from this one.
+        shipment: It came from another process, or from this one.
         private: Arrays that were its packer's own are writable here, as those out of a pickle are; a page is copied when
             it is written to.  Otherwise they are read-only views.  Those that live in the store anyway are read-only.
 
     Raises:
         ObjectNotFoundError: It was in the store, and is gone.
-        DeserializeError: It cannot be rebuilt here; out of a small parcel comes what pickle raises.
+        DeserializeError: It cannot be rebuilt here; out of a small shipment comes what pickle raises.
     """
-    if parcel.content is not None:
-        stream, buffers = parcel.content
+    if shipment.content is not None:
+        stream, buffers = shipment.content
         return pickle.loads(stream, buffers=buffers)[0]
-    assert parcel.place is not None
-    store, name, id, is_ours = parcel.place
+    assert shipment.place is not None
+    store, name, id, is_ours = shipment.place
     session = reach(store, name)
     if session is None:
         raise ObjectNotFoundError(
@@ -143,14 +143,14 @@ def open_up(parcel: Parcel, *, private: bool = True) -> Any:
     return (read_privately(leases, leased) if private else read(leases, leased, "r", copy=False))[0]
 
 
-def _stored(store: Store, packed: Packed, luggage: Luggage, hand_over: bool) -> Parcel:
+def _stored(store: Store, packed: Packed, luggage: Luggage, hand_over: bool) -> Shipment:
     with store._call() as session:  # noqa: SLF001 - a put like those of the store itself
         placed = place(packed, session.label, BytesOfAll(session).find, luggage.contained(session))
         refs = [publish(session, placed, "", overwrite=True, terms=NO_TERMS)]
         where = session.welcome.store, session.name
         if hand_over:
-            return Parcel(None, (*where, part_with(session, refs), True))
-        return Parcel(None, (*where, refs[0].id, False), refs)
+            return Shipment(None, (*where, part_with(session, refs), True))
+        return Shipment(None, (*where, refs[0].id, False), refs)
 
 
 def _content(packed: Packed) -> tuple[bytes, list[bytearray]]:

@@ -188,7 +188,7 @@ class Worker:
                 if kept:
                     self._kept[number] = kept
             except BaseException as error:
-                answer = Answer(number, [], trouble_of(error, skip=3), False)
+                answer = Answer(number, [], trouble_of(error), False)
             self.printer.flush()
             self.send(answer)
         finally:

@@ -10,17 +10,18 @@ import cloudpickle  # type: ignore[import-untyped]
 from ..errors import ActorDiedError, RemoteTraceback, ShmError, TaskError, WorkerDiedError
 from .messages import Trouble
 
+_FLOOR = __name__.rpartition(".")[0]
 
-def trouble_of(error: BaseException, skip: int = 0) -> Trouble:
+
+def trouble_of(error: BaseException) -> Trouble:
     """Make an exception ready to travel.
 
     Args:
-        error: What was raised.
-        skip: Frames of ours at the top of its traceback.
+        error: What was raised; its traceback is told from where our own files have called something.
     """
     trace = error.__traceback__
-    for _ in range(skip):
-        trace = trace.tb_next if trace is not None else None
+    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith(_FLOOR):
+        trace = trace.tb_next
     try:
         lines = traceback.format_exception(type(error), error, trace)
     except Exception:  # its __str__ may do anything

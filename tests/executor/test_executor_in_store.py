@@ -182,40 +182,40 @@ def test_a_worker_that_reads_much_is_not_replaced(store):
     assert limit > 1 << 40
 
 
-# --- parcels, in one process ------------------------------------------------------------------------------------------
+# --- shipments, in one process ------------------------------------------------------------------------------------------
 
 
-def test_a_parcel_of_arguments_may_be_opened_again_and_again(store):
-    parcel = pack_up([NUMBERS], store=store)
+def test_a_shipment_of_arguments_may_be_opened_again_and_again(store):
+    shipment = pack_up([NUMBERS], store=store)
 
-    assert parcel.is_stored
-    assert all((open_up(parcel)[0] == NUMBERS).all() for _ in range(3))
-    del parcel
+    assert shipment.is_stored
+    assert all((open_up(shipment)[0] == NUMBERS).all() for _ in range(3))
+    del shipment
     assert is_empty(store)
 
 
-def test_a_parcel_that_is_handed_over_is_held_by_nobody_but_its_opener(store):
-    parcel = pack_up([NUMBERS], hand_over=True, store=store)
+def test_a_shipment_that_is_handed_over_is_held_by_nobody_but_its_opener(store):
+    shipment = pack_up([NUMBERS], hand_over=True, store=store)
     assert store.session.leases._sent == set()
     assert store.stats().objects == 1
 
-    opened = open_up(parcel)
+    opened = open_up(shipment)
 
     assert (opened[0] == NUMBERS).all()
     del opened
     assert is_empty(store)
     with pytest.raises(shm.errors.ObjectNotFoundError):
-        open_up(parcel)
+        open_up(shipment)
 
 
-def test_a_parcel_is_opened_read_only_if_one_likes(store):
+def test_a_shipment_is_opened_read_only_if_one_likes(store):
     (array,) = open_up(pack_up([NUMBERS], hand_over=True, store=store), private=False)
 
     assert not array.flags.writeable
     assert any(session.heap.offset_at(array.__array_interface__["data"][0], 1) for session in open_sessions())
 
 
-def test_layouts_and_types_survive_a_parcel(store):
+def test_layouts_and_types_survive_a_shipment(store):
     matrix = NUMBERS.reshape(256, 512)
     things = [
         matrix.T,

@@ -81,6 +81,15 @@ def test_options_complete(filled):
     assert filled.completions("%shm_put --") == [f"%shm_put --{option}" for option in options]
 
 
+def test_the_line_of_a_cell_on_workers_completes(filled):
+    filled["zeros"], filled["zip_code"] = np.zeros(1), 1
+
+    assert filled.completions("%%shm_run --put z") == ["%%shm_run --put zeros", "%%shm_run --put zip_code"]
+    assert filled.completions("%%shm_run --put a b zi") == ["%%shm_run --put a b zip_code"]
+    assert filled.completions("%%shm_run --workers 2 --get ze") == ["%%shm_run --workers 2 --get zeros"]
+    assert filled.completions("%%shm_run --put a --") == [f"%%shm_run --put a --{name}" for name in ("get", "workers")]
+
+
 def test_an_option_that_was_given_is_not_offered_again(filled):
     assert "%shm_put a --rebind --rebind" not in filled.completions("%shm_put a --rebind --")
 

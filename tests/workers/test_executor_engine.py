@@ -51,6 +51,19 @@ def test_tasks_run_on_an_executor_as_they_do_on_our_own_workers(executor):
     assert shm.get([first, second])[0] == 1
 
 
+def test_a_large_result_is_gone_with_its_last_reference_while_its_worker_lives_on(executor):
+    make = shm.remote(num_returns=2)(lambda: (np.ones(200_000), [np.zeros(300_000)]))
+    one, other = make.remote()
+    assert shm.get(one).sum() == 200_000
+    assert shm.get(other)[0].sum() == 0
+    assert eventually(lambda: shm.stats().objects == 2)
+
+    del one, other
+
+    assert eventually(lambda: shm.stats().objects == 0)
+    assert shm.get(add.remote(1, 1)) == 2
+
+
 def test_what_has_not_begun_can_be_cancelled(workers):
     go = threading.Event()
     with ThreadPoolExecutor(1) as pool:
