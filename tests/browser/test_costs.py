@@ -12,7 +12,7 @@ import pytest
 from lab_page import ADD, COMMAND, SIDEBAR
 from playwright.sync_api import expect
 from scrolling import SCROLL, told
-from store_processes import processes_of
+from store_processes import name_of, processes_of
 
 OBJECTS = 5000
 SECONDS = 30
@@ -36,7 +36,7 @@ def crowded(page, show, store):
 def spent(lab) -> dict[str, float]:
     """Seconds of processor time so far, of each process that has to do with it."""
     server = psutil.Process(lab.pid)
-    found = {f"{line.split()[0]} {pid}": psutil.Process(pid) for pid, line in processes_of(lab.runtime).items()}
+    found = {f"{name_of(pid)} {pid}": psutil.Process(pid) for pid in processes_of(lab.runtime)}
     found |= {"server": server} | {f"kernel {one.pid}": one for one in server.children()}
     return {name: sum(process.cpu_times()[:2]) for name, process in found.items()}
 
@@ -61,7 +61,7 @@ def test_thousands_of_objects_scroll_in_the_sidebar(crowded, capsys):
 
 def test_nothing_runs_while_nothing_changes(crowded, lab, capsys):
     crowded.evaluate(COMMAND, ["jupyter-shm:open", {}])
-    crowded.evaluate(ADD, "%shm_panel")
+    crowded.evaluate(ADD, "%load_ext jupyter_shm\n%shm_panel")
     panel = crowded.locator(".jp-ShmWidget")
     expect(panel.locator(".jp-Shm-count")).to_contain_text(f"{OBJECTS:,} objects")
     shown = spent_while_nothing_happens(crowded, lab, 10)
