@@ -95,7 +95,7 @@ def test_pictures_of_the_panel(scene):
     page = scene
     open_notebook(page, "analysis.ipynb")
     page.evaluate(COMMAND, ["application:toggle-left-area", {}])
-    page.evaluate(ADD, "shm.Panel(height='620px')")
+    page.evaluate(ADD, "shm.Panel(height='700px')")
     panel = page.locator(".jp-ShmWidget")
     expect(row(panel, "surface")).to_be_visible()
     for theme, name in {"light": "surface", "dark": "flights"}.items():

@@ -404,13 +404,14 @@ def test_a_closed_view_listens_to_nobody(widget_page):
     assert widget_page.page.locator(".jp-ShmView").count() == 0
 
 
-@pytest.mark.parametrize("width", [280, 420, 640, 900])
+@pytest.mark.parametrize("width", [245, 280, 420, 640, 900])
 def test_no_width_hides_the_name_or_breaks_the_page(widget_page, width):
     widget_page.page.set_viewport_size({"width": width, "height": 700})
 
     box = widget_page.page.locator(".jp-Shm-row .jp-Shm-name").first.bounding_box()
 
     assert box["width"] >= 90
+    assert box["height"] == 26, "what is out of sight is reckoned with so much for each row"
     overflow = (
         "(() => { const s = document.querySelector('.jp-Shm-tableScroll'); return s.scrollWidth - s.clientWidth })()"
     )

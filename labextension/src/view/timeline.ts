@@ -24,8 +24,11 @@ const NARROW = 420;
 /** What a label of the axis takes. */
 const TICK = 70;
 
-/** What the handle takes in the corner by which a panel is made larger. */
-const HANDLE = 16;
+/** What is left free behind "now", for the mark of what has just happened. */
+const EDGE = 8;
+
+/** What the handle takes behind that, in the corner by which a panel is made larger. */
+const HANDLE = 8;
 
 /** Seconds that can be shown. */
 export const SPANS = [60, 300, 600] as const;
@@ -105,7 +108,7 @@ export class Timeline {
 
   /** Seconds until something has moved by a pixel; `Infinity` if nothing moves. */
   untilNextMove(): number {
-    const width = this.node.clientWidth - this.labels();
+    const width = this.node.clientWidth - this.labels() - EDGE;
     if (width <= 0 || !isMoving(this.tracks, this.model.now(), this.span)) {
       return Infinity;
     }
@@ -135,7 +138,9 @@ export class Timeline {
     const top = this.node.scrollTop;
     const first = Math.max(0, Math.floor(top / TRACK));
     const last = Math.min(this.tracks.length, Math.ceil((top + height - AXIS) / TRACK));
-    this.grid(context, palette, width, height);
+    if (this.tracks.length) {
+      this.grid(context, palette, width, height);
+    }
     this.tracks.slice(first, last).forEach((track, index) => {
       const at = first + index;
       this.track(context, palette, track, at, at * TRACK - top, width, now);
@@ -174,7 +179,7 @@ export class Timeline {
     context.lineWidth = 1;
     context.beginPath();
     for (let part = 0; part <= 5; part++) {
-      const x = Math.round(left + ((width - left - 1) * part) / 5) + 0.5;
+      const x = Math.round(left + ((width - left - EDGE) * part) / 5) + 0.5;
       context.moveTo(x, 0);
       context.lineTo(x, height - AXIS);
     }
@@ -194,7 +199,7 @@ export class Timeline {
     const isNarrow = (width - left) / 5 < TICK;
     for (let part = 0; part <= 5; part += isNarrow ? 5 : 1) {
       const seconds = Math.round(this.span * (1 - part / 5));
-      const x = left + ((width - left - 1) * part) / 5 - (part === 5 ? HANDLE : 0);
+      const x = left + ((width - left - EDGE) * part) / 5 - (part === 5 ? HANDLE : 0);
       context.textAlign = part === 5 ? 'right' : part === 0 ? 'left' : 'center';
       context.fillText(seconds ? `−${formatAge(seconds)}` : this.t('now'), x, height - AXIS / 2);
     }
@@ -224,7 +229,7 @@ export class Timeline {
     context.fillText(this.fit(context, name, left - 14, isSelected), 8, middle);
     context.font = palette.font;
     const x = (time: number | null): number =>
-      left + place(time, now, this.span) * (width - left - 1);
+      left + place(time, now, this.span) * (width - left - EDGE);
     track.lives.forEach(life => this.bars(context, palette, life, top, x, now));
     const since = now - this.span;
     const marks = track.lives.flatMap(life => life.marks.filter(mark => mark.time >= since));
@@ -331,7 +336,7 @@ export class Timeline {
     }
     const now = this.model.now();
     const left = this.labels();
-    const width = this.node.clientWidth - left - 1;
+    const width = this.node.clientWidth - left - EDGE;
     const last = lastOf(track.lives);
     if (last && event.offsetX < left) {
       return { life: last, mark: null };

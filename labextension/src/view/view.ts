@@ -247,6 +247,7 @@ class Page implements View {
     const isAll = table.rows.length === model.objects.size;
     const shown = isAll ? all : t('%1 of %2', formatCount(table.rows.length), all);
     // While there is nothing the table says so.
+    this.count.classList.toggle('jp-mod-all', isAll);
     say(this.count, model.objects.size ? t('%1, %2', shown, formatSize(bytes)) : '');
     const nothing = model.objects.size
       ? t('No object passes the filter.')
