@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 PUBLISH, FETCH, MODULE = (text for language, text in BLOCKS if language == "python")
 (COMMANDS,) = (text for language, text in BLOCKS if language == "sh")
@@ -68,7 +69,7 @@ def test_every_cli_verb_that_is_named_exists():
 
 
 def test_every_setting_is_documented_and_every_documented_setting_exists():
-    documented = set(re.findall(r"`(JUPYTER_SHM_\w+)`", README))
+    documented = set(re.findall(r"`(JUPYTER_SHM_\w+)`", SETTINGS))
     used = {
         name
         for path in (ROOT / "jupyter_shm").rglob("*.py")
@@ -86,8 +87,21 @@ def test_every_file_that_is_linked_exists():
 
 def test_the_magics_that_are_named_exist(runtime_folder):
     names = set(re.findall(r"%(shm_\w+)", README))
-    code = "%load_ext jupyter_shm\nprint(sorted(get_ipython().magics_manager.magics['line']))"
+    code = "%load_ext jupyter_shm\nprint(*get_ipython().magics_manager.magics.values())"
 
     known = run(code, sys.executable, "-m", "IPython", "--colors=NoColor", "--no-banner")
 
     assert all(repr(name) in known for name in names), names
+
+
+def test_the_cell_on_workers_runs_as_it_stands(runtime_folder):
+    (line,) = re.findall(r"`%%(shm_run [^`]+)`", README)
+    cell = (
+        f"get_ipython().run_cell_magic({line.split(maxsplit=1)[0]!r}, {line.split(maxsplit=1)[1]!r}, 'b = a[worker]')"
+    )
+
+    said = run(
+        f"%load_ext jupyter_shm\na = [1, 2, 3, 4]\n{cell}\nprint(b)", sys.executable, "-m", "IPython", "--no-banner"
+    )
+
+    assert "[1, 2, 3, 4]" in said
