@@ -12,7 +12,7 @@ import msgspec
 
 from ..client.parcels import Parcel
 
-Where: TypeAlias = "int | str"
+Where: TypeAlias = int | str
 """Which argument: its position, or its keyword."""
 
 
