@@ -48,7 +48,9 @@ def test_an_array_crosses_loky_by_reference_and_comes_back_so(store, by_joblib, 
 def test_a_table_crosses_loky_by_reference(store, by_joblib, pool):
     pd = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    store.put(pd.DataFrame({"n": np.arange(50_000), "s": ["a", "bc"] * 25_000}), "table")
+    store.put(
+        pd.DataFrame({"n": np.arange(50_000), "s": pd.array(["a", "bc"] * 25_000, dtype="string[pyarrow]")}), "table"
+    )
     stored = store.get("table")
 
     assert len(reduction.dumps(stored)) < 8000

@@ -125,7 +125,9 @@ def test_a_process_pool_of_concurrent_futures_carries_references(store, by_multi
 @pytest.mark.parametrize("form", ["pandas", "arrow"])
 def test_tables_cross_by_reference(store, by_multiprocessing, form):
     pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
-    table = pd.DataFrame({"n": np.arange(50_000), "v": np.ones(50_000), "s": ["a", "bc"] * 25_000})
+    table = pd.DataFrame(
+        {"n": np.arange(50_000), "v": np.ones(50_000), "s": pd.array(["a", "bc"] * 25_000, dtype="string[pyarrow]")}
+    )
     store.put(table if form == "pandas" else pa.Table.from_pandas(table), "table")
     stored = store.get("table")
 
