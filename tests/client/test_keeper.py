@@ -136,7 +136,8 @@ def test_when_both_die_all_memory_is_freed_and_the_next_use_begins_afresh_and_sa
     kill_store_and_keeper(before.pid)
 
     with pytest.warns(StoreLostWarning, match=f"pid {before.pid}.*gone"):
-        assert "x" not in store
+        # A child that was just being started may have all descriptors of the dead for a moment more.
+        assert eventually(lambda: "x" not in store)
 
     assert not has_memory(runtime_folder, heap)
     with warnings.catch_warnings():
