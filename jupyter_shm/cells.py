@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
+from .client.default import get
 from .client.refs import ObjectRef
 from .client.store import Store
 from .errors import RemoteTraceback
@@ -138,8 +139,6 @@ class Cells(Magics):
 
 def _outcomes(runs: list[ObjectRef]) -> list[Outcome]:
     """Wait for all runs; if one fails, the others are given up."""
-    from .client.default import get
-
     try:
         for run in as_completed(runs):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
@@ -73,15 +74,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def event_loop_of_jupyter() -> Iterator[None]:
-    """Make the event loop that jupyter_client keeps for a whole process now, or the first kernel would "leak" it."""
+    """Close the event loop that jupyter_client keeps for a whole process, at the end."""
     try:
         from jupyter_core.utils import ensure_event_loop
     except ImportError:
         yield
         return
-    loop = ensure_event_loop()
     yield
-    loop.close()
+    ensure_event_loop().close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def event_loop_is_there(event_loop_of_jupyter: None) -> None:
+    """Make that loop before anything is counted, or the first kernel would "leak" it.
+
+    For each module: the fixtures of Jupyter's server close the loop that they find.
+    """
+    with contextlib.suppress(ImportError):
+        from jupyter_core.utils import ensure_event_loop
+
+        ensure_event_loop()
 
 
 @pytest.fixture(autouse=True)
