@@ -6,24 +6,23 @@ As with the line magics, a mistake of the user is one line; what the cell itself
 from __future__ import annotations
 
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, magics_class
+from IPython.core.magic import cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from .client.default import get
 from .client.refs import ObjectRef
-from .client.store import Store
 from .errors import RemoteTraceback
+from .family import Family
 from .invocation import is_variable, parsed
 from .workers import engines
 from .workers.cell import OWN, Cell, Outcome, cell_of, run_cell
 from .workers.remote import RemoteFunction, as_completed, cancel
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
+    pass
 
 
 def number_of_workers(text: str) -> int:
@@ -38,19 +37,8 @@ def number_of_workers(text: str) -> int:
 
 
 @magics_class
-class Cells(Magics):
-    """Run cells on workers.
-
-    Args:
-        shell: The IPython.
-        connect: Gives the store that the magics use.
-    """
-
-    shell: InteractiveShell
-
-    def __init__(self, shell: InteractiveShell, connect: Callable[[], Store]) -> None:
-        super().__init__(shell)
-        self._connect = connect
+class Cells(Family):
+    """Run cells on workers."""
 
     @magic_arguments()
     @argument(

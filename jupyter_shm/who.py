@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from .client.hold import clients, holds
 from .client.info import Holder, ObjectInfo
 from .client.store import Store
 from .errors import ObjectNotFoundError
+from .family import Family
 from .grip import explained, release
 from .invocation import parsed, unquoted
 from .sizes import format_size
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
+    pass
 
 
 @magics_class
-class Grips(Magics):
-    """Find out what keeps an object, and let go of it.
-
-    Args:
-        shell: The IPython.
-        connect: Gives the store that the magics use.
-    """
-
-    shell: InteractiveShell
-
-    def __init__(self, shell: InteractiveShell, connect: Callable[[], Store]) -> None:
-        super().__init__(shell)
-        self._connect = connect
+class Grips(Family):
+    """Find out what keeps an object, and let go of it."""
 
     @magic_arguments()
     @argument("names", nargs="+", metavar="name", type=unquoted, help="published, or deleted and still held here")

@@ -31,10 +31,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workers": {"serial", "linux", "client"} | GROUND,
     # What the faces of a notebook share.
     "invocation": GROUND,
+    "family": {"client"} | GROUND,
     "grip": {"client"} | GROUND,
     # The faces never import each other.
-    "magics": {"client", "workers", "grip", "invocation"} | GROUND,
-    "panel": {"client", "grip", "invocation"} | GROUND,
+    "magics": {"client", "workers", "family", "grip", "invocation"} | GROUND,
+    "panel": {"client", "family", "grip", "invocation"} | GROUND,
     # One feed for both pages; FOR_ALL_PAGES says what of the panel that is.
     "server": {"client", "panel"} | GROUND,
     "cli": {"linux", "client"} | GROUND,

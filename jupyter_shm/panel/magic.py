@@ -6,11 +6,12 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from ..client.store import Store
+from ..family import Family
 from ..invocation import parsed, unquoted
 
 if TYPE_CHECKING:
@@ -20,19 +21,11 @@ if TYPE_CHECKING:
 
 
 @magics_class
-class Panels(Magics):
-    """Show the store.
-
-    Args:
-        shell: The IPython.
-        connect: Gives the store that the magics use.
-    """
-
-    shell: InteractiveShell
+class Panels(Family):
+    """Show the store; its arguments are those of every ``Family``."""
 
     def __init__(self, shell: InteractiveShell, connect: Callable[[], Store]) -> None:
-        super().__init__(shell)
-        self._connect = connect
+        super().__init__(shell, connect)
         self._panel: Panel | None = None
 
     @magic_arguments()

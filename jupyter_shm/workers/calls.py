@@ -84,11 +84,11 @@ class Outcome:
 
     def __init__(self, is_value: bool, shipment: Shipment, trace: str = "") -> None:
         self._is_value = is_value
-        self._parcel = shipment
+        self._shipment = shipment
         self._trace = trace
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return outcome, (self._is_value, self._parcel.content, self._parcel.place, self._trace)
+        return outcome, (self._is_value, self._shipment.content, self._shipment.place, self._trace)
 
     def open(self) -> tuple[BaseException | None, Any]:
         """Unpack it: an error, or ``None`` and the value.
@@ -97,7 +97,7 @@ class Outcome:
             BaseException: It cannot be unpacked here; whatever pickle raises, with the worker's traceback if there is one.
         """
         try:
-            content = open_up(self._parcel)
+            content = open_up(self._shipment)
         except BaseException as error:
             if self._trace:
                 error.__cause__ = RemoteTraceback(self._trace)

@@ -21,8 +21,8 @@ test('code that brings what it needs is left as it is', () => {
 });
 
 test('a notebook is found below the folder of the server, and nowhere else', () => {
-  assert.equal(pathBelow('/data/work/a/b.ipynb', '/data/work'), 'a/b.ipynb');
-  assert.equal(pathBelow('/data/work/a.ipynb', '/data/work/'), 'a.ipynb');
+  assert.equal(pathBelow('/data/notes/a/b.ipynb', '/data/notes'), 'a/b.ipynb');
+  assert.equal(pathBelow('/data/notes/a.ipynb', '/data/notes/'), 'a.ipynb');
   assert.equal(pathBelow('/a.ipynb', '/'), 'a.ipynb');
   assert.equal(pathBelow('/data/workshop/a.ipynb', '/data/work'), null);
   assert.equal(pathBelow('a/b.ipynb', '/data/work'), 'a/b.ipynb');

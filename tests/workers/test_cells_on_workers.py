@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from magics.cells import Notebook, Shown
-from store_processes import end_stores_of
+from magics.cells import Shown
 
 from jupyter_shm.testing.private import eventually
 
@@ -22,22 +17,6 @@ import os, time
 import numpy as np
 import jupyter_shm as shm
 """
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[Notebook]:
-    folder = Path(tempfile.mkdtemp(prefix="shm-", dir="/tmp"))
-    house = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [house, os.environ.get("PYTHONPATH")]))
-    notebook = Notebook.start({**os.environ, "JUPYTER_SHM_RUNTIME_DIR": str(folder), "PYTHONPATH": path})
-    try:
-        assert not notebook.run(PREPARE).errors
-        yield notebook
-    finally:
-        notebook.end()
-        killed = end_stores_of(folder)
-        shutil.rmtree(folder)
-    assert not killed, f"a store had to be killed: {killed}"
 
 
 def mistake(shown: Shown) -> str:

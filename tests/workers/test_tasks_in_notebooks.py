@@ -8,7 +8,6 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,22 +30,6 @@ def touch_and_sleep(path, seconds=60):
 def pid():
     return os.getpid()
 """
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[Notebook]:
-    folder = Path(tempfile.mkdtemp(prefix="shm-", dir="/tmp"))
-    house = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [house, os.environ.get("PYTHONPATH")]))
-    notebook = Notebook.start({**os.environ, "JUPYTER_SHM_RUNTIME_DIR": str(folder), "PYTHONPATH": path})
-    try:
-        assert not notebook.run(PREPARE).errors
-        yield notebook
-    finally:
-        notebook.end()
-        killed = end_stores_of(folder)
-        shutil.rmtree(folder)
-    assert not killed, f"a store had to be killed: {killed}"
 
 
 def test_what_a_task_prints_and_warns_of_appears_under_the_cell_that_submitted_it(kernel):
